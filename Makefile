@@ -1,0 +1,39 @@
+.PHONY: quickstart test quality style bench docs clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := src training_scripts tests benchmarks pipelines docs
+QUICKSTART := runs/ddgan-digits
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+# Trains handwritten digits on the CPU, then looks at them from a new process.
+quickstart: $(VENV)/.installed
+	$(BIN)/accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+		training_scripts/train_ddgan.py --recipe ddgan-digits --output_dir $(QUICKSTART)
+	$(BIN)/python training_scripts/evaluate.py $(QUICKSTART) --dataset_name digits --output_image $(QUICKSTART)/samples.png
+
+test: $(VENV)/.installed
+	$(BIN)/python -m pytest
+
+quality: $(VENV)/.installed
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+style: $(VENV)/.installed
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/bench_ddgan.py
+	$(BIN)/python benchmarks/bench_noising.py
+
+docs: $(VENV)/.installed
+	$(BIN)/python -m pytest tests/docs
+
+clean:
+	rm -rf $(VENV) build dist src/*.egg-info

@@ -1,0 +1,53 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Diffusion GANs as diffusers components: images in one to four network evaluations.
+
+Every public name is imported on first use, so `import gan_diffusion` costs next to nothing. The first use also registers
+the package with diffusers, which pipelines need to load components of this package from the Hub.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+
+__version__ = "0.1.0.dev0"
+
+_MODULE_OF = {
+    "DDGANPipeline": "gan_diffusion.pipelines.pipeline_ddgan",
+    "DDGANScheduler": "gan_diffusion.schedulers.scheduling_ddgan",
+    "NCSNppGenerator": "gan_diffusion.models.generators.ncsnpp",
+    "MLPGenerator": "gan_diffusion.models.generators.mlp",
+    "DDGANDiscriminator": "gan_diffusion.models.discriminators.ddgan",
+    "MLPDiscriminator": "gan_diffusion.models.discriminators.mlp",
+    # diffusers asks the registered package for the base classes by these names.
+    "ModelMixin": "diffusers.models.modeling_utils",
+    "SchedulerMixin": "diffusers.schedulers.scheduling_utils",
+}
+
+__all__ = ["__version__", *(name for name in _MODULE_OF if not name.endswith("Mixin"))]
+
+
+def __getattr__(name: str):
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+
+    from .registration import register_with_diffusers
+
+    register_with_diffusers()
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE_OF})
+
+
+if TYPE_CHECKING:
+    from .models.discriminators.ddgan import DDGANDiscriminator
+    from .models.discriminators.mlp import MLPDiscriminator
+    from .models.generators.mlp import MLPGenerator
+    from .models.generators.ncsnpp import NCSNppGenerator
+    from .pipelines.pipeline_ddgan import DDGANPipeline
+    from .schedulers.scheduling_ddgan import DDGANScheduler
