@@ -1,0 +1,9 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Noising in one pass over memory: the operations that the schedulers are made of."""
+
+from .functional import noise, noise_pair, posterior_step, straight_path
+
+
+__all__ = ["noise", "noise_pair", "posterior_step", "straight_path"]

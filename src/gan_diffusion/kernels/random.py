@@ -1,0 +1,109 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The normal numbers of the kernels, in plain PyTorch: counter-based Philox followed by Box-Muller.
+
+Element `i` of a tensor belongs to Philox call `i // 4`, lane `i % 4`, where `i` is the element's index in logical
+(row-major) order. Nothing else enters but the seed and the stream, so the numbers do not depend on the device, the
+memory format or how the work is cut into blocks. `triton_kernels.py` computes the same sequence in registers.
+"""
+
+import math
+
+import torch
+
+
+# Philox4x32 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), section 3.3.
+PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+PHILOX_WEYL = (0x9E3779B9, 0xBB67AE85)
+# Seven rounds is the least that passes BigCrush in the paper's table 2.
+PHILOX_ROUNDS = 7
+
+# Minimax fits on |y| <= 1 of cos(pi y / 2) = C(y^2) and sin(pi y / 2) = y S(y^2), lowest power first; the greatest
+# absolute errors are 5e-8 and 3e-9.
+COS_COEFFICIENTS = (9.99999953e-01, -1.23369821e00, 2.53650745e-01, -2.08106275e-02, 8.58190605e-04)
+SIN_COEFFICIENTS = (1.57079629e00, -6.45963360e-01, 7.96884805e-02, -4.67222792e-03, 1.50820563e-04)
+MINUS_TWO_LN_2 = -2.0 * math.log(2.0)
+
+_MASK = 0xFFFFFFFF
+
+
+def philox(
+    counter: tuple[torch.Tensor, torch.Tensor, int, int],
+    key: tuple[torch.Tensor, torch.Tensor],
+    rounds: int = PHILOX_ROUNDS,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Philox4x32: four random 32-bit words per counter.
+
+    Args:
+        counter (`tuple`): the four words of the counter, int64 tensors or Python integers in [0, 2^32).
+        key (`tuple`): the two words of the key, likewise, broadcastable to the counter.
+        rounds (`int`, *optional*, defaults to 7): number of rounds.
+
+    Returns:
+        `tuple[torch.Tensor, ...]`: four int64 tensors with values in [0, 2^32).
+    """
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for i in range(rounds):
+        # The 64-bit product may wrap to a negative int64; its bits are right all the same.
+        product_0 = c0 * PHILOX_MULTIPLIERS[0]
+        product_1 = c2 * PHILOX_MULTIPLIERS[1]
+        c0 = ((product_1 >> 32) & _MASK) ^ c1 ^ ((k0 + i * PHILOX_WEYL[0]) & _MASK)
+        c2 = ((product_0 >> 32) & _MASK) ^ c3 ^ ((k1 + i * PHILOX_WEYL[1]) & _MASK)
+        c1 = product_1 & _MASK
+        c3 = product_0 & _MASK
+    return c0, c1, c2, c3
+
+
+def box_muller(word_0: torch.Tensor, word_1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two independent standard normals from two 32-bit words.
+
+    With v = word_0 read as a signed integer, |v + 1/2| / 2^31 is the uniform of the radius sqrt(-2 ln u) and the sign
+    of v chooses the half plane; word_1, signed and over 2^31, is the angle within it in units of pi / 2. Every bit is
+    used, no range reduction is needed, and the smallest uniform is 2^-32 (largest radius 6.66).
+
+    Args:
+        word_0 (`torch.Tensor`): int64 values in [0, 2^32).
+        word_1 (`torch.Tensor`): the same, same shape.
+
+    Returns:
+        `tuple[torch.Tensor, torch.Tensor]`: two float32 tensors of that shape.
+    """
+    half = word_0.to(torch.int32).to(torch.float32).mul_(2.0**-31).add_(2.0**-32)
+    radius = half.abs().log2_().mul_(MINUS_TWO_LN_2).sqrt_()
+    angle = word_1.to(torch.int32).to(torch.float32).mul_(2.0**-31)
+    square = angle * angle
+    cosine = _polynomial(square, COS_COEFFICIENTS)
+    sine = _polynomial(square, SIN_COEFFICIENTS).mul_(angle)
+    return cosine.mul_(torch.copysign(radius, half)), sine.mul_(radius)
+
+
+def normal(shape: torch.Size | tuple[int, ...], seeds: torch.Tensor, stream: int = 0) -> torch.Tensor:
+    """Standard normal numbers of a seed, float32, contiguous, on the device of `seeds`.
+
+    Args:
+        shape (`torch.Size`): shape of the result, `(batch, ...)`.
+        seeds (`torch.Tensor`): int64, one seed for the whole tensor, or one per sample: then sample b holds the
+            numbers that a batch of one would get from seed b.
+        stream (`int`, *optional*, defaults to 0): independent sequences of one seed have different streams.
+
+    Returns:
+        `torch.Tensor`: float32 tensor of that shape.
+    """
+    shape = tuple(shape)
+    rows = seeds.numel()
+    length = math.prod(shape) if rows == 1 else math.prod(shape[1:])
+    call = torch.arange((length + 3) // 4, device=seeds.device)
+    seeds = seeds.reshape(rows, 1)
+    words = philox((call & _MASK, call >> 32, stream, 0), (seeds & _MASK, (seeds >> 32) & _MASK))
+    lanes = box_muller(words[0], words[1]) + box_muller(words[2], words[3])
+    return torch.stack(lanes, dim=-1).reshape(rows, -1)[:, :length].reshape(shape)
+
+
+def _polynomial(x, coefficients):
+    """Horner's rule, lowest power first."""
+    value = x * coefficients[-1]
+    for coefficient in reversed(coefficients[1:-1]):
+        value = value.add_(coefficient).mul_(x)
+    return value.add_(coefficients[0])

@@ -1,0 +1,103 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the kernels compute, in plain PyTorch on any device: the tests' truth and the CPU's path.
+
+Arithmetic is float32, or float64 for float64 samples, with the float32 tables promoted; the result is cast at the last
+line. Gradients come from autograd. Arguments are those of the public functions after their checks: `timesteps` holds
+one index per sample and `noise` is a tensor, or `None` for the noise-free linear map.
+"""
+
+import torch
+
+
+def pixels_to_images(pixels: torch.Tensor, flip: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
+    """uint8 pixels to [-1, 1], each picture mirrored along its last dimension where `flip` is set."""
+    images = (pixels.to(dtype) - 127.5) * (1.0 / 127.5)
+    if flip is not None:
+        images = torch.where(per_sample(flip, images), images.flip(-1), images)
+    return images
+
+
+def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """A `(batch,)` tensor shaped to broadcast over `like`."""
+    return values.reshape(-1, *(1,) * (like.ndim - 1))
+
+
+def noise(sample, signal_coefs, noise_coefs, timesteps, noise, *, flip=None, dtype=None, noise_is_scratch=False):
+    """signal_coefs[t] x + noise_coefs[t] e. With `noise_is_scratch` the noise tensor is overwritten by the result."""
+    (x,), dtype = _promote(sample, flip=flip, dtype=dtype)
+    return _blend(signal_coefs, noise_coefs, timesteps, x, noise, noise_is_scratch).to(dtype)
+
+
+def noise_pair(
+    x_0,
+    signal_coefs,
+    noise_coefs,
+    step_signal_coefs,
+    step_noise_coefs,
+    timesteps,
+    noise,
+    *,
+    flip=None,
+    dtype=None,
+    noise_is_scratch=False,
+):
+    """x_t = signal_coefs[t] x_0 + noise_coefs[t] n_t; x_{t+1} = step_signal_coefs[t+1] x_t + step_noise_coefs[t+1] n_{t+1}."""
+    (x,), dtype = _promote(x_0, flip=flip, dtype=dtype)
+    noise_t, noise_tp1 = (None, None) if noise is None else noise
+    x_t = _blend(signal_coefs, noise_coefs, timesteps, x, noise_t, noise_is_scratch)
+    x_tp1 = _blend(step_signal_coefs, step_noise_coefs, timesteps + 1, x_t, noise_tp1, noise_is_scratch)
+    return x_t.to(dtype), x_tp1.to(dtype)
+
+
+def posterior_step(x_0, x_tp1, coef_x0, coef_xt, std, timesteps, noise, *, noise_is_scratch=False):
+    """coef_x0[t] x_0 + coef_xt[t] x_{t+1} + std[t] e."""
+    (x, y), dtype = _promote(x_0, x_tp1)
+    mean = _coef(coef_x0, timesteps, x) * x + _coef(coef_xt, timesteps, y) * y
+    if noise is None:
+        return mean.to(dtype)
+    scaled = _scale(noise, _coef(std, timesteps, x), noise_is_scratch)
+    return scaled.add_(mean).to(dtype)
+
+
+def straight_path(
+    x_0, positions, signal_coef, noise_coef, noise, *, flip=None, dtype=None, return_end=False, noise_is_scratch=False
+):
+    """i(u) = u x_0 + (1 - u) x_T with x_T = signal_coef x_0 + noise_coef e; with `return_end` also x_T."""
+    (x,), dtype = _promote(x_0, flip=flip, dtype=dtype)
+    x_T = x * signal_coef
+    if noise is not None:
+        x_T = _scale(noise, torch.tensor(noise_coef, dtype=x.dtype, device=x.device), noise_is_scratch).add_(x_T)
+    u = per_sample(positions, x).to(x.dtype)
+    out = (u * x + (1 - u) * x_T).to(dtype)
+    return (out, x_T.to(dtype)) if return_end else out
+
+
+def _promote(*samples, flip=None, dtype=None):
+    """The samples in the dtype of the arithmetic, and the dtype of the result."""
+    if samples[0].dtype == torch.uint8:
+        compute = torch.float64 if dtype == torch.float64 else torch.float32
+        return [pixels_to_images(samples[0], flip, compute)], dtype
+    dtype = samples[0].dtype
+    compute = torch.float64 if dtype == torch.float64 else torch.float32
+    return [sample.to(compute) for sample in samples], dtype
+
+
+def _coef(table, timesteps, like):
+    return per_sample(table[timesteps], like).to(like.dtype)
+
+
+def _scale(noise, coef, noise_is_scratch):
+    if noise_is_scratch and noise.dtype == coef.dtype:
+        return noise.mul_(coef)
+    return noise.to(coef.dtype) * coef
+
+
+def _blend(signal_coefs, noise_coefs, timesteps, x, noise, noise_is_scratch):
+    a = _coef(signal_coefs, timesteps, x)
+    if noise is None:
+        return a * x
+    scaled = _scale(noise, _coef(noise_coefs, timesteps, x), noise_is_scratch)
+    # addcmul_ saves a temporary, but may fuse the product and the sum.
+    return scaled.addcmul_(x, a) if noise_is_scratch else scaled.add_(a * x)
