@@ -1,0 +1,55 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Group normalisation, plain and with scale and shift taken from a style vector."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .initialization import linear
+
+
+GROUP_NORM_EPS = 1e-6
+
+
+def num_groups(channels: int) -> int:
+    """Number of groups for a feature map: a quarter of its channels, at most 32.
+
+    Raises:
+        ValueError: If the groups do not divide the channels.
+    """
+    groups = min(channels // 4, 32)
+    if groups == 0 or channels % groups:
+        raise ValueError(
+            f"Group norm: {channels} channels cannot be cut into min(channels // 4, 32) = {groups} groups. Choose "
+            "base_channels and channel_multipliers so that every width is a multiple of 4, and of 32 above 128; in the "
+            "up path the width of a layer and of its skip connection add up."
+        )
+    return groups
+
+
+class GroupNorm(nn.GroupNorm):
+    """Group norm with an affine map, the group rule and the epsilon shared by all layers here."""
+
+    def __init__(self, channels: int):
+        super().__init__(num_groups(channels), channels, eps=GROUP_NORM_EPS)
+
+
+class AdaptiveGroupNorm(nn.Module):
+    """Group norm whose scale and shift are a linear function of a style vector: gamma(z) norm(x) + beta(z).
+
+    gamma is used as it is (not 1 + gamma); its bias is initialised to 1. Shapes: (B, C, H, W), (B, style_dim) -> (B, C, H, W).
+    """
+
+    def __init__(self, channels: int, style_dim: int):
+        super().__init__()
+        self.num_groups = num_groups(channels)
+        self.style = linear(style_dim, 2 * channels)
+        with torch.no_grad():
+            self.style.bias[:channels] = 1.0
+
+    def forward(self, sample: Tensor, style: Tensor) -> Tensor:
+        gamma, beta = self.style(style)[:, :, None, None].chunk(2, dim=1)
+        normed = F.group_norm(sample, self.num_groups, eps=GROUP_NORM_EPS)
+        return torch.addcmul(beta, gamma, normed)
