@@ -1,0 +1,169 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The time-dependent discriminator of DDGAN."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor, nn
+
+from ..layers.embeddings import TimestepMLP, check_class_labels, expand_timesteps, sinusoidal_embedding
+from ..layers.initialization import conv, linear
+from ..layers.minibatch_stddev import minibatch_stddev
+from ..layers.resampling import Downsample
+
+
+_leaky_relu = partial(F.leaky_relu, negative_slope=0.2)
+
+
+class DiscriminatorBlock(nn.Module):
+    """Two convolutions and a residual connection, halving height and width if asked.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        time_dim: Width of the time embedding.
+        fir_taps: Taps of the downsampling filter; None for a block that does not downsample.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, time_dim: int, fir_taps: Sequence[float] | None = None):
+        super().__init__()
+        self.conv1 = conv(in_channels, out_channels, 3)
+        self.time_proj = linear(time_dim, out_channels)
+        self.conv2 = conv(out_channels, out_channels, 3, scale=0.0)
+        self.shortcut = conv(in_channels, out_channels, 1, bias=False)
+        self.downsample = None if fir_taps is None else Downsample(fir_taps)
+
+    def forward(self, sample: Tensor, time: Tensor) -> Tensor:
+        """(B, in, H, W) -> (B, out, H', W'); `time` is the time embedding after its activation."""
+        hidden = self.conv1(_leaky_relu(sample))
+        hidden = _leaky_relu(hidden + self.time_proj(time)[:, :, None, None])
+        if self.downsample is not None:
+            hidden, sample = self.downsample(hidden), self.downsample(sample)
+        return (self.conv2(hidden) + self.shortcut(sample)) * math.sqrt(0.5)
+
+
+class DDGANDiscriminator(ModelMixin, ConfigMixin):
+    r"""Discriminator D(x_t, t, x_{t+1}) of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022, appendix C).
+
+    Returns one logit per pair. Features are summed over positions at the end, so logits grow with the image size. The
+    defaults are the published discriminator for 32x32 images; for 256x256 the published one has `channel_multipliers=(2,
+    4, 8, 8, 8, 8, 8)`, six times True for `downsample`, and `zero_init_final_conv=False`.
+
+    Args:
+        in_channels: Channels of one image; the pair is concatenated inside.
+        base_channels: Unit of the widths.
+        channel_multipliers: Width of the input layer, then of each block, in units of `base_channels`.
+        downsample: For each block, whether it halves height and width.
+        zero_init_final_conv: Initialise the last convolution near zero.
+        time_embed_dim: Width of the time embedding.
+        fir_kernel: Taps of the downsampling filter.
+        stddev_group_size: Largest number of samples compared by the minibatch standard deviation layer. Batches that it
+            does not divide use smaller groups.
+        num_class_embeds: Number of classes, for a class-conditional discriminator: the class embedding is added to the
+            time embedding.
+
+    Raises:
+        ValueError: From the constructor, if `downsample` is not one shorter than `channel_multipliers`, or
+            `stddev_group_size` is less than 1.
+    """
+
+    _no_split_modules = ["DiscriminatorBlock"]
+    _repeated_blocks = ["DiscriminatorBlock"]
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 3,
+        base_channels: int = 64,
+        channel_multipliers: tuple[int, ...] = (2, 2, 4, 8, 8),
+        downsample: tuple[bool, ...] = (False, True, True, True),
+        zero_init_final_conv: bool = True,
+        time_embed_dim: int = 256,
+        fir_kernel: tuple[float, ...] = (1, 3, 3, 1),
+        stddev_group_size: int = 4,
+        num_class_embeds: int | None = None,
+    ):
+        super().__init__()
+        if len(downsample) != len(channel_multipliers) - 1:
+            raise ValueError(
+                f"downsample: expected one value per block, {len(channel_multipliers) - 1} for "
+                f"{len(channel_multipliers)} channel_multipliers, got {len(downsample)}."
+            )
+        if stddev_group_size < 1:
+            raise ValueError(f"stddev_group_size: expected at least 1, got {stddev_group_size}.")
+        if time_embed_dim < 4:
+            raise ValueError(f"time_embed_dim: expected at least 4, got {time_embed_dim}.")
+        widths = [base_channels * multiplier for multiplier in channel_multipliers]
+
+        self.time_embedding = TimestepMLP(time_embed_dim, time_embed_dim, _leaky_relu)
+        self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, time_embed_dim)
+        self.conv_in = conv(2 * in_channels, widths[0], 1)
+        self.blocks = nn.ModuleList(
+            DiscriminatorBlock(*pair, time_embed_dim, tuple(fir_kernel) if down else None)
+            for *pair, down in zip(widths, widths[1:], downsample)
+        )
+        self.conv_out = conv(widths[-1] + 1, widths[-1], 3, scale=0.0 if zero_init_final_conv else 1.0)
+        self.linear_out = linear(widths[-1], 1)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | int | float,
+        noisier_sample: Tensor,
+        class_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Judges a pair of neighbouring states of the diffusion.
+
+        Args:
+            sample: Less noisy image x_t, (B, in_channels, H, W). H and W must outlast the downsampling blocks.
+            timestep: Index t of that image, 0..T-1: a number or a tensor of shape () or (B,).
+            noisier_sample: Noisier image x_{t+1}, of the shape of `sample`.
+            class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
+
+        Returns:
+            Logits (B, 1); positive means real.
+
+        Raises:
+            ValueError: If a shape is not as described, or class labels are missing, unexpected or out of range.
+            TypeError: If class labels are not integers.
+        """
+        self._check_inputs(sample, noisier_sample, class_labels)
+        timesteps = expand_timesteps(timestep, sample.shape[0], sample.device)
+        embedding = sinusoidal_embedding(timesteps, self.config.time_embed_dim)
+        time = self.time_embedding(embedding.to(sample.dtype))
+        if self.class_embedding is not None:
+            time = time + self.class_embedding(class_labels)
+        time = _leaky_relu(time)
+
+        hidden = torch.cat([sample, noisier_sample], dim=1)
+        if hidden.device.type == "cpu":
+            hidden = hidden.contiguous(memory_format=torch.channels_last)
+        hidden = self.conv_in(hidden)
+        for block in self.blocks:
+            hidden = block(hidden, time)
+        hidden = minibatch_stddev(hidden, self.config.stddev_group_size)
+        hidden = _leaky_relu(self.conv_out(hidden))
+        return self.linear_out(hidden.sum(dim=(2, 3)))
+
+    def _check_inputs(self, sample: Tensor, noisier_sample: Tensor, class_labels: Tensor | None) -> None:
+        channels = self.config.in_channels
+        if sample.ndim != 4 or sample.shape[1] != channels:
+            raise ValueError(f"sample: expected shape (batch, {channels}, height, width), got {tuple(sample.shape)}.")
+        if noisier_sample.shape != sample.shape:
+            raise ValueError(
+                f"noisier_sample: expected the shape of sample, {tuple(sample.shape)}, got {tuple(noisier_sample.shape)}."
+            )
+        smallest = 2 ** sum(self.config.downsample)
+        if min(sample.shape[2:]) < smallest:
+            raise ValueError(
+                f"sample: {sum(self.config.downsample)} downsampling blocks need a height and width of at least "
+                f"{smallest}, got {tuple(sample.shape)}."
+            )
+        check_class_labels(class_labels, self.config.num_class_embeds, sample.shape[0])
