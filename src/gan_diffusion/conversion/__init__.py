@@ -1,0 +1,26 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+from .checkpoint import OfficialCheckpoint, load_official_checkpoint
+from .ddgan import (
+    convert_ddgan_discriminator,
+    convert_ddgan_generator,
+    ddgan_discriminator_key_map,
+    ddgan_generator_key_map,
+    ddgan_generator_modules,
+    export_ddgan_discriminator,
+    export_ddgan_generator,
+)
+
+
+__all__ = [
+    "OfficialCheckpoint",
+    "convert_ddgan_discriminator",
+    "convert_ddgan_generator",
+    "ddgan_discriminator_key_map",
+    "ddgan_generator_key_map",
+    "ddgan_generator_modules",
+    "export_ddgan_discriminator",
+    "export_ddgan_generator",
+    "load_official_checkpoint",
+]

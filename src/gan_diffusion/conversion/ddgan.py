@@ -1,0 +1,281 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Weights of the reference implementation of DDGAN (NVlabs/denoising-diffusion-gan), to and from our networks."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from ..models.discriminators.ddgan import DDGANDiscriminator
+from ..models.generators.ncsnpp import NCSNppGenerator
+from ..models.generators.ncsnpp_blocks import InputSkip, ResidualBlock
+from ..models.layers.attention import AttentionBlock
+from ..models.layers.embeddings import FourierEmbedding
+from ..models.layers.resampling import ConvDownsample, ConvUpsample
+
+
+# Reference option -> (our argument, reference default). The reference has no default for ch_mult.
+_GENERATOR_OPTIONS = {
+    "image_size": ("sample_size", 32),
+    "num_channels": ("in_channels", 3),
+    "num_channels_dae": ("base_channels", 128),
+    "ch_mult": ("channel_multipliers", None),
+    "num_res_blocks": ("layers_per_block", 2),
+    "attn_resolutions": ("attention_resolutions", (16,)),
+    "nz": ("latent_dim", 100),
+    "z_emb_dim": ("latent_embed_dim", 256),
+    "n_mlp": ("num_latent_layers", 3),
+    "resblock_type": ("block_type", "biggan"),
+    "progressive_input": ("progressive_input", "residual"),
+    "progressive": ("progressive_output", "none"),
+    "progressive_combine": ("progressive_combine", "sum"),
+    "embedding_type": ("time_embedding_type", "positional"),
+    "fourier_scale": ("fourier_scale", 16.0),
+    "conditional": ("time_conditioning", True),
+    "fir": ("fir", True),
+    "fir_kernel": ("fir_kernel", (1, 3, 3, 1)),
+    "resamp_with_conv": ("resample_with_conv", True),
+    "skip_rescale": ("skip_rescale", True),
+    "centered": ("centered", True),
+    "not_use_tanh": ("use_tanh", False),
+    "dropout": ("dropout", 0.0),
+}
+# Options that stand beside them in the reference and belong to the diffusion process or the discriminator.
+_OTHER_OPTIONS = {"use_geometric", "beta_min", "beta_max", "num_timesteps", "t_emb_dim"}
+
+_DISCRIMINATOR_VARIANTS = {
+    "small": {
+        "channel_multipliers": (2, 2, 4, 8, 8),
+        "downsample": (False, True, True, True),
+        "zero_init_final_conv": True,
+    },
+    "large": {
+        "channel_multipliers": (2, 4, 8, 8, 8, 8, 8),
+        "downsample": (True,) * 6,
+        "zero_init_final_conv": False,
+    },
+}
+
+_RESIDUAL_NAMES = {
+    "norm1.style": "GroupNorm_0.style",
+    "conv1": "Conv_0",
+    "time_proj": "Dense_0",
+    "norm2": "GroupNorm_1",
+    "norm2.style": "GroupNorm_1.style",
+    "conv2": "Conv_1",
+    "shortcut": "Conv_2",
+}
+_ATTENTION_NAMES = {"norm": "GroupNorm_0", "to_q": "NIN_0", "to_k": "NIN_1", "to_v": "NIN_2", "to_out": "NIN_3"}
+_DISCRIMINATOR_BLOCK_NAMES = {
+    "conv1": "conv1.0",
+    "time_proj": "dense_t1",
+    "conv2": "conv2.0",
+    "shortcut": "skip.0",
+}
+
+
+def convert_ddgan_generator(state_dict: Mapping[str, Tensor], **options) -> NCSNppGenerator:
+    """Builds a generator from a reference state dict.
+
+    Args:
+        state_dict: Reference state dict; a `module.` prefix on its keys is taken off.
+        **options: Options of the reference's training script, under its names and with its defaults: `image_size`,
+            `num_channels`, `num_channels_dae`, `ch_mult` (required), `num_res_blocks`, `attn_resolutions`, `nz`,
+            `z_emb_dim`, `n_mlp`, `resblock_type`, `progressive`, `progressive_input`, `progressive_combine`,
+            `embedding_type`, `fourier_scale`, `conditional`, `fir`, `fir_kernel`, `resamp_with_conv`,
+            `skip_rescale`, `centered`, `not_use_tanh`, `dropout`. Those of the diffusion process and of the
+            discriminator's time embedding (`use_geometric`, `beta_min`, `beta_max`, `num_timesteps`, `t_emb_dim`)
+            are accepted and have no effect.
+
+    Returns:
+        The generator, in float32.
+
+    Raises:
+        ValueError: If an option is unknown or `ch_mult` is missing, or if keys are missing, unexpected or of another
+            shape than the options call for.
+    """
+    unknown = sorted(set(options) - set(_GENERATOR_OPTIONS) - _OTHER_OPTIONS)
+    if unknown:
+        raise ValueError(f"Unknown option {unknown[0]!r}: expected some of {sorted(_GENERATOR_OPTIONS)}.")
+    if options.get("ch_mult") is None:
+        raise ValueError("ch_mult: the reference has no default; expected the widths per level, such as (1, 2, 2, 2).")
+    config = {ours: options.get(name, default) for name, (ours, default) in _GENERATOR_OPTIONS.items()}
+    config["use_tanh"] = not config["use_tanh"]  # the reference option is `not_use_tanh`
+    generator = NCSNppGenerator(**config)
+    _load(generator, ddgan_generator_key_map(generator), state_dict)
+    return generator
+
+
+def convert_ddgan_discriminator(
+    state_dict: Mapping[str, Tensor], variant: str = "small", nc: int = 6, ngf: int = 64, t_emb_dim: int = 256
+) -> DDGANDiscriminator:
+    """Builds a discriminator from a reference state dict.
+
+    Args:
+        state_dict: Reference state dict; a `module.` prefix on its keys is taken off.
+        variant: "small" (CIFAR-10, StackedMNIST) or "large" (256x256).
+        nc: Channels of the concatenated pair, twice those of one image.
+        ngf: Unit of the widths.
+        t_emb_dim: Width of the time embedding.
+
+    Returns:
+        The discriminator, in float32.
+
+    Raises:
+        ValueError: If an option is out of range, or if keys are missing, unexpected or of another shape than the options
+            call for.
+    """
+    if variant not in _DISCRIMINATOR_VARIANTS:
+        raise ValueError(f"variant: expected one of {tuple(_DISCRIMINATOR_VARIANTS)}, got {variant!r}.")
+    if nc % 2:
+        raise ValueError(f"nc: expected the even number of channels of a pair of images, got {nc}.")
+    discriminator = DDGANDiscriminator(
+        in_channels=nc // 2, base_channels=ngf, time_embed_dim=t_emb_dim, **_DISCRIMINATOR_VARIANTS[variant]
+    )
+    _load(discriminator, ddgan_discriminator_key_map(discriminator), state_dict)
+    return discriminator
+
+
+def export_ddgan_generator(generator: NCSNppGenerator) -> dict[str, Tensor]:
+    """Reference state dict of a generator, the inverse of `convert_ddgan_generator`. Without class embedding."""
+    return _export(generator, ddgan_generator_key_map(generator))
+
+
+def export_ddgan_discriminator(discriminator: DDGANDiscriminator) -> dict[str, Tensor]:
+    """Reference state dict of a discriminator, the inverse of `convert_ddgan_discriminator`. Without class embedding."""
+    return _export(discriminator, ddgan_discriminator_key_map(discriminator))
+
+
+def ddgan_generator_key_map(generator: NCSNppGenerator) -> dict[str, str]:
+    """Reference key -> our key, for every parameter of a generator.
+
+    Reference keys that end in `.W` hold the transpose of our weight.
+    """
+    key_map = {}
+    for i, name in enumerate(ddgan_generator_modules(generator)):
+        module = generator.get_submodule(name)
+        for key, _ in module.named_parameters():
+            key_map[f"all_modules.{i}.{_generator_key(module, key, generator.config.block_type)}"] = f"{name}.{key}"
+    for i in range(len(generator.latent_mapping.layers)):
+        for suffix in ("weight", "bias"):
+            key_map[f"z_transform.{2 * i + 1}.{suffix}"] = f"latent_mapping.layers.{i}.{suffix}"
+    return key_map
+
+
+def ddgan_discriminator_key_map(discriminator: DDGANDiscriminator) -> dict[str, str]:
+    """Reference key -> our key, for every parameter of a discriminator."""
+    modules = {
+        "t_embed.main.0": "time_embedding.linear_1",
+        "t_embed.main.2": "time_embedding.linear_2",
+        "start_conv": "conv_in",
+    }
+    for i in range(len(discriminator.blocks)):
+        for ours, reference in _DISCRIMINATOR_BLOCK_NAMES.items():
+            modules[f"conv{i + 1}.{reference}"] = f"blocks.{i}.{ours}"
+    modules |= {"final_conv": "conv_out", "end_linear": "linear_out"}
+    return {
+        f"{reference}.{key}": f"{ours}.{key}"
+        for reference, ours in modules.items()
+        for key, _ in discriminator.get_submodule(ours).named_parameters()
+    }
+
+
+def ddgan_generator_modules(generator: NCSNppGenerator) -> list[str]:
+    """Names of our modules in the order of the reference's list `all_modules`: entry i is its module i."""
+    names = []
+    if generator.fourier_embedding is not None:
+        names.append("fourier_embedding")
+    if generator.time_embedding is not None:
+        names += ["time_embedding.linear_1", "time_embedding.linear_2"]
+    names.append("conv_in")
+    for i, block in enumerate(generator.down_blocks):
+        for j in range(len(block.resnets)):
+            names.append(f"down_blocks.{i}.resnets.{j}")
+            if block.attentions:
+                names.append(f"down_blocks.{i}.attentions.{j}")
+        if block.downsampler is not None:
+            names.append(f"down_blocks.{i}.downsampler")
+        if block.pyramid is not None:
+            is_skip = isinstance(block.pyramid, InputSkip)
+            names.append(f"down_blocks.{i}.pyramid" if is_skip else f"down_blocks.{i}.pyramid.downsample")
+    names += ["mid_block.resnets.0", "mid_block.attention", "mid_block.resnets.1"]
+    for i, block in enumerate(generator.up_blocks):
+        names += [f"up_blocks.{i}.resnets.{j}" for j in range(len(block.resnets))]
+        if block.attention is not None:
+            names.append(f"up_blocks.{i}.attention")
+        if block.pyramid is not None:
+            parts = ("norm", "conv") if hasattr(block.pyramid, "norm") else ("upsample",)
+            names += [f"up_blocks.{i}.pyramid.{part}" for part in parts]
+        if block.upsampler is not None:
+            names.append(f"up_blocks.{i}.upsampler")
+    if generator.conv_out is not None:
+        names += ["norm_out", "conv_out"]
+    return names
+
+
+def _generator_key(module: nn.Module, key: str, block_type: str) -> str:
+    """Reference name of one parameter inside one module of `all_modules`."""
+    path, _, suffix = key.rpartition(".")
+    if isinstance(module, FourierEmbedding):
+        return "W"
+    if isinstance(module, ResidualBlock):
+        name = _RESIDUAL_NAMES[path]
+        if path == "shortcut" and block_type == "ddpm":
+            name = "NIN_0"
+    elif isinstance(module, AttentionBlock):
+        name = _ATTENTION_NAMES[path]
+    elif isinstance(module, InputSkip):
+        name = "Conv_0"
+    elif isinstance(module, ConvDownsample | ConvUpsample):
+        name = "Conv_0" if module.kernel is None else "Conv2d_0"
+    else:
+        return suffix
+    if name.startswith("NIN"):
+        suffix = {"weight": "W", "bias": "b"}[suffix]
+    return f"{name}.{suffix}"
+
+
+def _load(model: nn.Module, key_map: Mapping[str, str], state_dict: Mapping[str, Tensor]) -> None:
+    state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
+    ours = model.state_dict()
+    expected = {key: _reference_shape(key, ours[our_key]) for key, our_key in key_map.items()}
+    # Without time conditioning the reference still has the time layers of residual blocks, unused.
+    unused = {key for key in state_dict if getattr(model, "time_embedding", None) is None and ".Dense_0." in key}
+    problems = {
+        "missing": sorted(expected.keys() - state_dict.keys()),
+        "unexpected": sorted(state_dict.keys() - expected.keys() - unused),
+        "of another shape": [
+            f"{key} ({tuple(state_dict[key].shape)}, expected {shape})"
+            for key, shape in expected.items()
+            if key in state_dict and tuple(state_dict[key].shape) != shape
+        ],
+    }
+    if any(problems.values()):
+        listing = "; ".join(
+            f"{len(keys)} {kind}: {', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''}"
+            for kind, keys in problems.items()
+            if keys
+        )
+        raise ValueError(f"state_dict: its keys do not fit the options given. {listing}.")
+    converted = {
+        our_key: (state_dict[key].t() if _is_transposed(key) else state_dict[key]).reshape(ours[our_key].shape)
+        for key, our_key in key_map.items()
+    }
+    model.load_state_dict(converted)
+
+
+def _export(model: nn.Module, key_map: Mapping[str, str]) -> dict[str, Tensor]:
+    ours = model.state_dict()
+    return {
+        key: ours[our_key].flatten(1).t().contiguous() if _is_transposed(key) else ours[our_key].clone()
+        for key, our_key in key_map.items()
+    }
+
+
+def _is_transposed(reference_key: str) -> bool:
+    return reference_key.endswith(".W") and "NIN" in reference_key
+
+
+def _reference_shape(reference_key: str, ours: Tensor) -> tuple[int, ...]:
+    return (ours.shape[1], ours.shape[0]) if _is_transposed(reference_key) else tuple(ours.shape)
