@@ -1,0 +1,136 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ...schedulers.scheduling_ddgan import DDGANScheduler
+from ..losses import discriminator_loss, generator_loss, r1_penalty
+from .base import StepOutput, frozen
+
+
+@dataclass
+class DDGANDraws:
+    """
+    The random numbers of one half step. Only the timesteps are needed; the rest is drawn where it is used.
+
+    Args:
+        timesteps (`torch.Tensor` of shape (B,)): t in 0..T-1.
+        latent (`torch.Tensor` of shape (B, latent_dim)): z, standard normal.
+        noise (pair of `torch.Tensor`, *optional*): (n_t, n_{t+1}) of the real pair.
+        posterior_noise (`torch.Tensor`, *optional*): Noise of the posterior draw of the fake x_t.
+    """
+
+    timesteps: torch.Tensor
+    latent: torch.Tensor
+    noise: tuple[torch.Tensor, torch.Tensor] | None = None
+    posterior_noise: torch.Tensor | None = None
+
+
+class DDGANObjective:
+    """
+    The adversarial objective of denoising diffusion GANs (arXiv 2112.07804, equations 4 to 6).
+
+    The discriminator tells real pairs (x_t, x_{t+1}) from pairs whose x_t was drawn from the posterior of the generator's
+    x_0. R1 is taken with respect to x_t alone and, unlike in StyleGAN2, is not multiplied by its interval.
+
+    Args:
+        generator (`nn.Module`): G(x_{t+1}, t, z) -> output with `.sample`, x_0.
+        discriminator (`nn.Module`): D(x_t, t, x_{t+1}) -> logits of shape (B, 1).
+        scheduler ([`DDGANScheduler`]): The forward process and the posterior.
+        latent_dim (`int`): Width of z.
+        r1_gamma (`float`, defaults to 0.05): Weight of R1; 0 turns it off.
+        r1_interval (`int`, defaults to 1): R1 enters every so many steps, the first included.
+
+    Raises:
+        ValueError: if the weight is negative or the interval below 1.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        scheduler: DDGANScheduler,
+        latent_dim: int,
+        r1_gamma: float = 0.05,
+        r1_interval: int = 1,
+    ):
+        if r1_gamma < 0:
+            raise ValueError(f"`r1_gamma` must not be negative, got {r1_gamma}.")
+        if r1_interval < 1:
+            raise ValueError(f"`r1_interval` must be at least 1, got {r1_interval}.")
+        self.generator = generator
+        self.discriminator = discriminator
+        self.scheduler = scheduler
+        self.latent_dim = latent_dim
+        self.r1_gamma = r1_gamma
+        self.r1_interval = r1_interval
+
+    def draw(self, samples: torch.Tensor) -> DDGANDraws:
+        """Timesteps and latents for a batch of real samples."""
+        batch_size, device = samples.shape[0], samples.device
+        return DDGANDraws(
+            timesteps=torch.randint(len(self.scheduler), (batch_size,), device=device),
+            latent=torch.randn(batch_size, self.latent_dim, device=device, dtype=samples.dtype),
+        )
+
+    def _fake(self, generator: nn.Module, x_tp1: torch.Tensor, draws: DDGANDraws, class_labels) -> torch.Tensor:
+        """x_t drawn from the posterior of the generator's x_0."""
+        pred_x_0 = generator(x_tp1, draws.timesteps, draws.latent, class_labels=class_labels).sample
+        step = self.scheduler.step(pred_x_0, draws.timesteps, x_tp1, variance_noise=draws.posterior_noise)
+        return step.prev_sample
+
+    def discriminator_step(
+        self,
+        samples: torch.Tensor,
+        step: int,
+        class_labels: torch.Tensor | None = None,
+        draws: DDGANDraws | None = None,
+    ) -> StepOutput:
+        """
+        Loss of the discriminator: real pair, fake pair with the same t and x_{t+1}, and R1 when it is due.
+
+        Args:
+            samples (`torch.Tensor` of shape (B, ...)): Real x_0, images in [-1, 1] or vectors.
+            step (`int`): Number of the training step, from 0; decides whether R1 is due.
+            class_labels (`torch.Tensor` of shape (B,), *optional*): Labels of the samples.
+            draws ([`DDGANDraws`], *optional*): The random numbers, if not to be drawn here.
+        """
+        draws = draws or self.draw(samples)
+        t = draws.timesteps
+        x_t, x_tp1 = self.scheduler.add_noise_pair(samples, t, noise=draws.noise)
+        use_r1 = self.r1_gamma > 0 and step % self.r1_interval == 0
+        x_t.requires_grad_(use_r1)
+        real_logits = self.discriminator(x_t, t, x_tp1, class_labels=class_labels)
+        with torch.no_grad():
+            fake_x_t = self._fake(self.generator, x_tp1, draws, class_labels)
+        fake_logits = self.discriminator(fake_x_t, t, x_tp1, class_labels=class_labels)
+
+        loss_real, loss_fake = discriminator_loss(real_logits, fake_logits)
+        loss = loss_real + loss_fake
+        logs = {"loss_d_real": loss_real.detach(), "loss_d_fake": loss_fake.detach()}
+        if use_r1:
+            penalty = 0.5 * self.r1_gamma * r1_penalty(real_logits, x_t)
+            loss = loss + penalty
+            logs["r1"] = penalty.detach()
+        return StepOutput(loss, logs)
+
+    def generator_step(
+        self, samples: torch.Tensor, class_labels: torch.Tensor | None = None, draws: DDGANDraws | None = None
+    ) -> StepOutput:
+        """
+        Loss of the generator on a new noisy pair of the same real samples, with the discriminator frozen.
+
+        Args:
+            samples (`torch.Tensor` of shape (B, ...)): Real x_0, images in [-1, 1] or vectors.
+            class_labels (`torch.Tensor` of shape (B,), *optional*): Labels of the samples.
+            draws ([`DDGANDraws`], *optional*): The random numbers, if not to be drawn here.
+        """
+        draws = draws or self.draw(samples)
+        _, x_tp1 = self.scheduler.add_noise_pair(samples, draws.timesteps, noise=draws.noise)
+        fake_x_t = self._fake(self.generator, x_tp1, draws, class_labels)
+        with frozen(self.discriminator) as discriminator:
+            loss = generator_loss(discriminator(fake_x_t, draws.timesteps, x_tp1, class_labels=class_labels))
+        return StepOutput(loss, {"loss_g": loss.detach()})
