@@ -4,10 +4,12 @@
 """The public functions: check the arguments, settle where the noise comes from, and dispatch."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
-from . import checks, random, reference
+from . import checks, ops, random, reference
+from .backend import choose, record
 
 
 Generators = torch.Generator | Sequence[torch.Generator]
@@ -62,11 +64,13 @@ def noise(
     checks.check_table("signal_coefs", signal_coefs, sample)
     checks.check_table("noise_coefs", noise_coefs, sample, signal_coefs.numel())
     timesteps = checks.per_sample_index(timesteps, sample, signal_coefs.numel())
-    if noise is not None:
-        checks.check_noise("noise", noise, "sample", sample, dtype)
-    (noise,), fresh = _draw(sample, dtype, None if noise is None else (noise,), generator, seed)
+    source = _noise_source("sample", sample, dtype, noise, generator, seed)
+    tables = (signal_coefs, noise_coefs)
+    if source.backend == "triton":
+        return ops.noise(sample, *tables, timesteps, source.noise, source.seeds, flip, dtype)
+    record("noise", source.backend)
     return reference.noise(
-        sample, signal_coefs, noise_coefs, timesteps, noise, flip=flip, dtype=dtype, noise_is_scratch=fresh
+        sample, *tables, timesteps, source.noise, flip=flip, dtype=dtype, noise_is_scratch=source.is_scratch
     )
 
 
@@ -116,14 +120,13 @@ def noise_pair(
     for name, table in tables.items():
         checks.check_table(name, table, x_0, signal_coefs.numel() if name != "signal_coefs" else None)
     timesteps = checks.per_sample_index(timesteps, x_0, signal_coefs.numel() - 1)
-    if noise is not None:
-        if not isinstance(noise, (tuple, list)) or len(noise) != 2:
-            raise TypeError(f"`noise` must be the tuple (noise_t, noise_tp1), but is {type(noise).__name__}.")
-        checks.check_noise("noise[0]", noise[0], "x_0", x_0, dtype)
-        checks.check_noise("noise[1]", noise[1], "x_0", x_0, dtype)
-    noise, fresh = _draw(x_0, dtype, noise, generator, seed, count=2)
+    source = _noise_source("x_0", x_0, dtype, noise, generator, seed, is_pair=True)
+    if source.backend == "triton":
+        n_t, n_tp1 = source.noise or (None, None)
+        return ops.noise_pair(x_0, *tables.values(), timesteps, n_t, n_tp1, source.seeds, flip, dtype)
+    record("noise_pair", source.backend)
     return reference.noise_pair(
-        x_0, *tables.values(), timesteps, noise, flip=flip, dtype=dtype, noise_is_scratch=fresh
+        x_0, *tables.values(), timesteps, source.noise, flip=flip, dtype=dtype, noise_is_scratch=source.is_scratch
     )
 
 
@@ -168,10 +171,12 @@ def posterior_step(
     checks.check_table("coef_xt", coef_xt, x_0, coef_x0.numel())
     checks.check_table("std", std, x_0, coef_x0.numel())
     timesteps = checks.per_sample_index(timesteps, x_0, coef_x0.numel())
-    if noise is not None:
-        checks.check_noise("noise", noise, "x_0", x_0, x_0.dtype)
-    (noise,), fresh = _draw(x_0, x_0.dtype, None if noise is None else (noise,), generator, seed)
-    return reference.posterior_step(x_0, x_tp1, coef_x0, coef_xt, std, timesteps, noise, noise_is_scratch=fresh)
+    source = _noise_source("x_0", x_0, x_0.dtype, noise, generator, seed)
+    tables = (coef_x0, coef_xt, std)
+    if source.backend == "triton":
+        return ops.posterior_step(x_0, x_tp1, *tables, timesteps, source.noise, source.seeds)
+    record("posterior_step", source.backend)
+    return reference.posterior_step(x_0, x_tp1, *tables, timesteps, source.noise, noise_is_scratch=source.is_scratch)
 
 
 def straight_path(
@@ -220,19 +225,21 @@ def straight_path(
     if not noise_coef >= 0:
         raise ValueError(f"`noise_coef` must be at least 0, but is {noise_coef}.")
     positions = checks.per_sample_position(positions, x_0, dtype)
-    if noise is not None:
-        checks.check_noise("noise", noise, "x_0", x_0, dtype)
-    (noise,), fresh = _draw(x_0, dtype, None if noise is None else (noise,), generator, seed)
+    source = _noise_source("x_0", x_0, dtype, noise, generator, seed)
+    coefs = (float(signal_coef), float(noise_coef))
+    if source.backend == "triton":
+        op = ops.straight_path_with_end if return_end else ops.straight_path
+        return op(x_0, positions, *coefs, source.noise, source.seeds, flip, dtype)
+    record("straight_path", source.backend)
     return reference.straight_path(
         x_0,
         positions,
-        float(signal_coef),
-        float(noise_coef),
-        noise,
+        *coefs,
+        source.noise,
         flip=flip,
         dtype=dtype,
         return_end=return_end,
-        noise_is_scratch=fresh,
+        noise_is_scratch=source.is_scratch,
     )
 
 
@@ -241,45 +248,79 @@ def _check_first(name, sample, flip, dtype):
     return checks.check_pixel_options(name, sample, flip, dtype)
 
 
-def _draw(sample, dtype, noises, generator, seed, count=1):
-    """The noise tensors, and whether they were drawn here and may be overwritten."""
-    given = [
-        name for name, value in (("noise", noises), ("generator", generator), ("seed", seed)) if value is not None
-    ]
+@dataclass(frozen=True)
+class _Source:
+    """What runs, and the noise it gets: tensors, or seeds to draw it from in the kernel."""
+
+    backend: str
+    noise: torch.Tensor | tuple[torch.Tensor, torch.Tensor] | None = None
+    seeds: torch.Tensor | None = None
+    is_scratch: bool = False
+
+
+def _noise_source(name, sample, dtype, noise, generator, seed, is_pair=False):
+    named = {"noise": noise, "generator": generator, "seed": seed}
+    given = [key for key, value in named.items() if value is not None]
     if len(given) > 1:
         raise ValueError(f"At most one of `noise`, `generator` and `seed` can be given, but {given} were.")
-    if noises is not None:
-        return tuple(noises), False
-    if not given:
-        compute = torch.float64 if dtype == torch.float64 else torch.float32
+    if noise is not None:
+        if not is_pair:
+            checks.check_noise("noise", noise, name, sample, dtype)
+        elif not isinstance(noise, (tuple, list)) or len(noise) != 2:
+            raise TypeError(f"`noise` must be the pair (noise_t, noise_tp1), but is {type(noise).__name__}.")
+        else:
+            checks.check_noise("noise[0]", noise[0], name, sample, dtype)
+            checks.check_noise("noise[1]", noise[1], name, sample, dtype)
+    seeds = _seeds(generator, seed, sample) if noise is None else None
+    backend = choose(sample.device, dtype)
+    if noise is not None:
+        return _Source(backend, noise)
+    if backend == "triton":
+        # The device's own generator, read without waiting for the device.
+        return _Source(backend, seeds=_draw_seed(None, sample) if seeds is None else seeds)
+    if seeds is None:
         # The noise of the later state is drawn first, as in DDGAN's code.
-        drawn = [torch.randn(sample.shape, dtype=compute, device=sample.device) for _ in range(count)]
-        return tuple(reversed(drawn)), True
-    seeds = _seeds(generator, seed, sample)
-    return tuple(random.normal(sample.shape, seeds, stream) for stream in range(count)), True
+        drawn = [_randn_like(sample, dtype) for _ in range(1 + is_pair)][::-1]
+    else:
+        drawn = [random.normal(sample.shape, seeds, stream) for stream in range(1 + is_pair)]
+    is_scratch = drawn[0].dtype == (torch.float64 if dtype == torch.float64 else torch.float32) and (
+        drawn[0].stride() == sample.stride()
+    )
+    return _Source(backend, tuple(drawn) if is_pair else drawn[0], is_scratch=is_scratch)
+
+
+def _randn_like(sample, dtype):
+    """Fresh noise in the dtype of the arithmetic, laid out as the sample where `torch.randn` is fast: on dense memory."""
+    dtype = torch.float64 if dtype == torch.float64 else torch.float32
+    by_channel = sample.movedim(1, -1) if sample.ndim > 2 else sample
+    if by_channel.is_contiguous() and not sample.is_contiguous():
+        return torch.randn(by_channel.shape, dtype=dtype, device=sample.device).movedim(-1, 1)
+    return torch.randn(sample.shape, dtype=dtype, device=sample.device)
 
 
 def _seeds(generator, seed, sample):
-    """The seed as an int64 tensor on the sample's device, one or one per sample."""
+    """The seed as an int64 tensor on the sample's device, one or one per sample; None if there is none."""
     if seed is not None:
-        if not isinstance(seed, int):
+        if isinstance(seed, bool) or not isinstance(seed, int):
             raise TypeError(f"`seed` must be an int, but is {type(seed).__name__}.")
         if not 0 <= seed < 2**63:
             raise ValueError(f"`seed` must lie in [0, 2^63 - 1], but is {seed}.")
         return torch.full((1,), seed, dtype=torch.int64, device=sample.device)
+    if generator is None:
+        return None
     if isinstance(generator, torch.Generator):
-        return _seed_from(generator, sample)
+        return _draw_seed(generator, sample)
     if not isinstance(generator, (list, tuple)) or not all(isinstance(item, torch.Generator) for item in generator):
         raise TypeError(f"`generator` must be a torch.Generator or a list of them, but is {type(generator).__name__}.")
     if len(generator) != sample.shape[0]:
         raise ValueError(
             f"`generator` must hold one generator per sample, {sample.shape[0]}, but holds {len(generator)}."
         )
-    return torch.cat([_seed_from(item, sample) for item in generator])
+    return torch.cat([_draw_seed(item, sample) for item in generator]) if generator else None
 
 
-def _seed_from(generator, sample):
-    device = generator.device
+def _draw_seed(generator, sample):
+    device = sample.device if generator is None else generator.device
     if device.type not in ("cpu", sample.device.type):
         raise ValueError(f"`generator` must be on the CPU or on {sample.device}, but is on {device}.")
     return torch.randint(2**63 - 1, (1,), generator=generator, device=device).to(sample.device, non_blocking=True)

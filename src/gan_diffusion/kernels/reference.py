@@ -25,7 +25,7 @@ def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def noise(sample, signal_coefs, noise_coefs, timesteps, noise, *, flip=None, dtype=None, noise_is_scratch=False):
-    """signal_coefs[t] x + noise_coefs[t] e. With `noise_is_scratch` the noise tensor is overwritten by the result."""
+    """signal_coefs[t] x + noise_coefs[t] e. With `noise_is_scratch` the noise tensor may be overwritten."""
     (x,), dtype = _promote(sample, flip=flip, dtype=dtype)
     return _blend(signal_coefs, noise_coefs, timesteps, x, noise, noise_is_scratch).to(dtype)
 
@@ -51,14 +51,26 @@ def noise_pair(
     return x_t.to(dtype), x_tp1.to(dtype)
 
 
+def noise_pair_adjoint(grad_t, grad_tp1, signal_coefs, step_signal_coefs, timesteps):
+    """signal_coefs[t] (g_t + step_signal_coefs[t+1] g_{t+1})."""
+    (g_t, g_tp1), dtype = _promote(grad_t, grad_tp1)
+    total = g_t + _coef(step_signal_coefs, timesteps + 1, g_tp1) * g_tp1
+    return (_coef(signal_coefs, timesteps, g_t) * total).to(dtype)
+
+
 def posterior_step(x_0, x_tp1, coef_x0, coef_xt, std, timesteps, noise, *, noise_is_scratch=False):
     """coef_x0[t] x_0 + coef_xt[t] x_{t+1} + std[t] e."""
     (x, y), dtype = _promote(x_0, x_tp1)
     mean = _coef(coef_x0, timesteps, x) * x + _coef(coef_xt, timesteps, y) * y
-    if noise is None:
-        return mean.to(dtype)
-    scaled = _scale(noise, _coef(std, timesteps, x), noise_is_scratch)
-    return scaled.add_(mean).to(dtype)
+    if noise is not None:
+        mean = mean.add_(_scaled(noise, _coef(std, timesteps, x), noise_is_scratch))
+    return mean.to(dtype)
+
+
+def posterior_step_adjoint(grad, coef_x0, coef_xt, timesteps):
+    """coef_x0[t] g and coef_xt[t] g."""
+    (g,), dtype = _promote(grad)
+    return tuple((_coef(table, timesteps, g) * g).to(dtype) for table in (coef_x0, coef_xt))
 
 
 def straight_path(
@@ -66,21 +78,27 @@ def straight_path(
 ):
     """i(u) = u x_0 + (1 - u) x_T with x_T = signal_coef x_0 + noise_coef e; with `return_end` also x_T."""
     (x,), dtype = _promote(x_0, flip=flip, dtype=dtype)
-    x_T = x * signal_coef
+    end = signal_coef * x
     if noise is not None:
-        x_T = _scale(noise, torch.tensor(noise_coef, dtype=x.dtype, device=x.device), noise_is_scratch).add_(x_T)
+        end = end.add_(_scaled(noise, torch.tensor(noise_coef, dtype=x.dtype, device=x.device), noise_is_scratch))
     u = per_sample(positions, x).to(x.dtype)
-    out = (u * x + (1 - u) * x_T).to(dtype)
-    return (out, x_T.to(dtype)) if return_end else out
+    out = (u * x + (1 - u) * end).to(dtype)
+    return (out, end.to(dtype)) if return_end else out
+
+
+def straight_path_adjoint(grad, grad_end, positions, signal_coef):
+    """u g + signal_coef ((1 - u) g + g_end)."""
+    (g, g_end), dtype = _promote(grad, grad_end)
+    u = per_sample(positions, g).to(g.dtype)
+    return (u * g + signal_coef * ((1 - u) * g + g_end)).to(dtype)
 
 
 def _promote(*samples, flip=None, dtype=None):
     """The samples in the dtype of the arithmetic, and the dtype of the result."""
-    if samples[0].dtype == torch.uint8:
-        compute = torch.float64 if dtype == torch.float64 else torch.float32
-        return [pixels_to_images(samples[0], flip, compute)], dtype
-    dtype = samples[0].dtype
+    dtype = dtype or samples[0].dtype
     compute = torch.float64 if dtype == torch.float64 else torch.float32
+    if samples[0].dtype == torch.uint8:
+        return [pixels_to_images(samples[0], flip, compute)], dtype
     return [sample.to(compute) for sample in samples], dtype
 
 
@@ -88,16 +106,14 @@ def _coef(table, timesteps, like):
     return per_sample(table[timesteps], like).to(like.dtype)
 
 
-def _scale(noise, coef, noise_is_scratch):
-    if noise_is_scratch and noise.dtype == coef.dtype:
-        return noise.mul_(coef)
-    return noise.to(coef.dtype) * coef
+def _scaled(noise, coef, noise_is_scratch):
+    return noise.mul_(coef) if noise_is_scratch else noise.to(coef.dtype) * coef
 
 
 def _blend(signal_coefs, noise_coefs, timesteps, x, noise, noise_is_scratch):
     a = _coef(signal_coefs, timesteps, x)
     if noise is None:
         return a * x
-    scaled = _scale(noise, _coef(noise_coefs, timesteps, x), noise_is_scratch)
-    # addcmul_ saves a temporary, but may fuse the product and the sum.
-    return scaled.addcmul_(x, a) if noise_is_scratch else scaled.add_(a * x)
+    scaled = _scaled(noise, _coef(noise_coefs, timesteps, x), noise_is_scratch)
+    # One pass less, but the sum may be fused with the product and the layout is the noise's.
+    return scaled.addcmul_(x, a) if noise_is_scratch else (a * x).add_(scaled)
