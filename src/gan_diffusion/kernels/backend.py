@@ -13,15 +13,26 @@ import torch
 
 MODES = ("auto", "triton", "reference")
 ENVIRONMENT_VARIABLE = "GAN_DIFFUSION_KERNELS"
+HAS_TRITON = find_spec("triton") is not None
 TRITON_DEVICES = ("cuda", "xpu")  # ROCm devices call themselves "cuda"
 
-_forced_mode: str | None = None
 _records: list[list[tuple[str, str]]] = []
+
+
+def _checked(name: str, mode: str) -> str:
+    if mode not in MODES:
+        raise ValueError(f"`{name}` must be one of {MODES}, but is {mode!r}.")
+    return mode
+
+
+# Read once: a call on a small CPU batch is short beside a look into the environment.
+_mode = _checked(ENVIRONMENT_VARIABLE, os.environ.get(ENVIRONMENT_VARIABLE) or "auto")
 
 
 @contextmanager
 def kernel_backend(mode: str) -> Iterator[None]:
-    """Chooses the implementation inside a `with` block, over the environment variable `GAN_DIFFUSION_KERNELS`.
+    """Chooses the implementation inside a `with` block, over the environment variable `GAN_DIFFUSION_KERNELS`, which is
+    read when the package is imported.
 
     Args:
         mode (`str`): `"auto"`, Triton for tensors on a GPU if it is installed; `"triton"`, Triton or an error;
@@ -30,13 +41,12 @@ def kernel_backend(mode: str) -> Iterator[None]:
     Raises:
         ValueError: for any other mode.
     """
-    global _forced_mode
-    _check_mode("mode", mode)
-    before, _forced_mode = _forced_mode, mode
+    global _mode
+    before, _mode = _mode, _checked("mode", mode)
     try:
         yield
     finally:
-        _forced_mode = before
+        _mode = before
 
 
 @contextmanager
@@ -56,17 +66,15 @@ def choose(device: torch.device, dtype: torch.dtype) -> str:
     float64 is the reference's everywhere.
 
     Raises:
-        ValueError: if the environment variable holds no mode, or Triton is demanded for a device it cannot serve.
+        ValueError: if Triton is demanded for a device it cannot serve.
         ImportError: if Triton is demanded and not installed.
     """
-    mode = _forced_mode or os.environ.get(ENVIRONMENT_VARIABLE) or "auto"
-    _check_mode(ENVIRONMENT_VARIABLE, mode)
-    if dtype == torch.float64:
+    if dtype == torch.float64 or _mode == "reference":
         return "reference"
-    if mode == "triton":
+    if _mode == "triton":
         _check_triton(device)
         return "triton"
-    return "triton" if mode == "auto" and device.type in TRITON_DEVICES and has_triton() else "reference"
+    return "triton" if HAS_TRITON and device.type in TRITON_DEVICES else "reference"
 
 
 def record(operation: str, backend: str) -> None:
@@ -75,18 +83,8 @@ def record(operation: str, backend: str) -> None:
         calls.append((operation, backend))
 
 
-def has_triton() -> bool:
-    """Whether Triton is installed; it is not imported."""
-    return find_spec("triton") is not None
-
-
-def _check_mode(name, mode):
-    if mode not in MODES:
-        raise ValueError(f"`{name}` must be one of {MODES}, but is {mode!r}.")
-
-
 def _check_triton(device):
-    if not has_triton():
+    if not HAS_TRITON:
         raise ImportError("The triton kernels were asked for, but triton is not installed; use 'auto' or 'reference'.")
     if device.type not in TRITON_DEVICES:
         from . import launch

@@ -76,11 +76,13 @@ def per_sample_index(timesteps: torch.Tensor | int, sample: torch.Tensor, upper:
         raise TypeError(f"`timesteps` must be an integer tensor or an int, but is {type(timesteps).__name__}.")
     if timesteps.dtype not in INDEX_DTYPES:
         raise TypeError(f"`timesteps` must be an integer tensor, but has dtype {timesteps.dtype}.")
-    if timesteps.device.type == "cpu" and timesteps.numel() > 0 and not torch.compiler.is_compiling():
-        low, high = (bound.item() for bound in timesteps.aminmax())
-        if low < 0 or high >= upper:
-            raise ValueError(f"`timesteps` must lie in [0, {upper - 1}], but holds values from {low} to {high}.")
-    return _per_sample("timesteps", timesteps.to(torch.int64), sample)
+    if timesteps.device.type == "cpu" and not torch.compiler.is_compiling():
+        outside = [t for t in _listed(timesteps) if not 0 <= t < upper]
+        if outside:
+            raise ValueError(f"`timesteps` must lie in [0, {upper - 1}], but holds {outside[0]}.")
+    if timesteps.dtype != torch.int64:
+        timesteps = timesteps.to(torch.int64)
+    return _per_sample("timesteps", timesteps, sample)
 
 
 def per_sample_position(positions: torch.Tensor | float, sample: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -93,10 +95,10 @@ def per_sample_position(positions: torch.Tensor | float, sample: torch.Tensor, d
         raise TypeError(f"`positions` must be a float tensor, but has dtype {positions.dtype}.")
     if positions.requires_grad:
         raise ValueError("`positions` must not require a gradient: only samples are differentiated.")
-    if positions.device.type == "cpu" and positions.numel() > 0 and not torch.compiler.is_compiling():
-        low, high = (bound.item() for bound in positions.aminmax())
-        if not (low >= 0 and high <= 1):
-            raise ValueError(f"`positions` must lie in [0, 1], but holds values from {low} to {high}.")
+    if positions.device.type == "cpu" and not torch.compiler.is_compiling():
+        outside = [u for u in _listed(positions) if not 0 <= u <= 1]
+        if outside:
+            raise ValueError(f"`positions` must lie in [0, 1], but holds {outside[0]}.")
     compute = torch.float64 if dtype == torch.float64 else torch.float32
     return _per_sample("positions", positions.to(compute), sample)
 
@@ -122,7 +124,12 @@ def _per_sample(name, values, sample):
         if values.device.type != "cpu":
             raise ValueError(f"`{name}` must be on the CPU or on {sample.device}, but is on {values.device}.")
         values = values.to(sample.device, non_blocking=True)
-    return values.expand(sample.shape[0])
+    return values.expand(sample.shape[0]) if values.ndim == 0 else values
+
+
+def _listed(values):
+    # Over the few values of a batch Python is faster than a reduction whose result must be read.
+    return values.tolist() if values.ndim else [values.item()]
 
 
 def _check_device(name, tensor, like_name, like):

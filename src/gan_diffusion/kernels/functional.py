@@ -4,7 +4,7 @@
 """The public functions: check the arguments, settle where the noise comes from, and dispatch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -248,8 +248,7 @@ def _check_first(name, sample, flip, dtype):
     return checks.check_pixel_options(name, sample, flip, dtype)
 
 
-@dataclass(frozen=True)
-class _Source:
+class _Source(NamedTuple):
     """What runs, and the noise it gets: tensors, or seeds to draw it from in the kernel."""
 
     backend: str
@@ -259,10 +258,8 @@ class _Source:
 
 
 def _noise_source(name, sample, dtype, noise, generator, seed, is_pair=False):
-    named = {"noise": noise, "generator": generator, "seed": seed}
-    given = [key for key, value in named.items() if value is not None]
-    if len(given) > 1:
-        raise ValueError(f"At most one of `noise`, `generator` and `seed` can be given, but {given} were.")
+    if (noise is not None) + (generator is not None) + (seed is not None) > 1:
+        raise ValueError("At most one of `noise`, `generator` and `seed` can be given, but several are.")
     if noise is not None:
         if not is_pair:
             checks.check_noise("noise", noise, name, sample, dtype)
@@ -283,18 +280,21 @@ def _noise_source(name, sample, dtype, noise, generator, seed, is_pair=False):
         drawn = [_randn_like(sample, dtype) for _ in range(1 + is_pair)][::-1]
     else:
         drawn = [random.normal(sample.shape, seeds, stream) for stream in range(1 + is_pair)]
-    is_scratch = drawn[0].dtype == (torch.float64 if dtype == torch.float64 else torch.float32) and (
-        drawn[0].stride() == sample.stride()
-    )
-    return _Source(backend, tuple(drawn) if is_pair else drawn[0], is_scratch=is_scratch)
+    is_scratch = drawn[0].dtype == _compute_dtype(dtype) and drawn[0].stride() == sample.stride()
+    return _Source(backend, tuple(drawn) if is_pair else drawn[0], None, is_scratch)
+
+
+def _compute_dtype(dtype):
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def _randn_like(sample, dtype):
     """Fresh noise in the dtype of the arithmetic, laid out as the sample where `torch.randn` is fast: on dense memory."""
-    dtype = torch.float64 if dtype == torch.float64 else torch.float32
-    by_channel = sample.movedim(1, -1) if sample.ndim > 2 else sample
-    if by_channel.is_contiguous() and not sample.is_contiguous():
-        return torch.randn(by_channel.shape, dtype=dtype, device=sample.device).movedim(-1, 1)
+    dtype = _compute_dtype(dtype)
+    if sample.ndim > 2 and not sample.is_contiguous():
+        by_channel = sample.movedim(1, -1)
+        if by_channel.is_contiguous():
+            return torch.randn(by_channel.shape, dtype=dtype, device=sample.device).movedim(-1, 1)
     return torch.randn(sample.shape, dtype=dtype, device=sample.device)
 
 

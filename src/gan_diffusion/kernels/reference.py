@@ -21,13 +21,13 @@ def pixels_to_images(pixels: torch.Tensor, flip: torch.Tensor | None, dtype: tor
 
 def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """A `(batch,)` tensor shaped to broadcast over `like`."""
-    return values.reshape(-1, *(1,) * (like.ndim - 1))
+    return values.view(-1, *(1,) * (like.ndim - 1))
 
 
 def noise(sample, signal_coefs, noise_coefs, timesteps, noise, *, flip=None, dtype=None, noise_is_scratch=False):
     """signal_coefs[t] x + noise_coefs[t] e. With `noise_is_scratch` the noise tensor may be overwritten."""
     (x,), dtype = _promote(sample, flip=flip, dtype=dtype)
-    return _blend(signal_coefs, noise_coefs, timesteps, x, noise, noise_is_scratch).to(dtype)
+    return _cast(_blend(signal_coefs, noise_coefs, timesteps, x, noise, noise_is_scratch), dtype)
 
 
 def noise_pair(
@@ -48,14 +48,14 @@ def noise_pair(
     noise_t, noise_tp1 = (None, None) if noise is None else noise
     x_t = _blend(signal_coefs, noise_coefs, timesteps, x, noise_t, noise_is_scratch)
     x_tp1 = _blend(step_signal_coefs, step_noise_coefs, timesteps + 1, x_t, noise_tp1, noise_is_scratch)
-    return x_t.to(dtype), x_tp1.to(dtype)
+    return _cast(x_t, dtype), _cast(x_tp1, dtype)
 
 
 def noise_pair_adjoint(grad_t, grad_tp1, signal_coefs, step_signal_coefs, timesteps):
     """signal_coefs[t] (g_t + step_signal_coefs[t+1] g_{t+1})."""
     (g_t, g_tp1), dtype = _promote(grad_t, grad_tp1)
     total = g_t + _coef(step_signal_coefs, timesteps + 1, g_tp1) * g_tp1
-    return (_coef(signal_coefs, timesteps, g_t) * total).to(dtype)
+    return _cast(_coef(signal_coefs, timesteps, g_t) * total, dtype)
 
 
 def posterior_step(x_0, x_tp1, coef_x0, coef_xt, std, timesteps, noise, *, noise_is_scratch=False):
@@ -64,13 +64,13 @@ def posterior_step(x_0, x_tp1, coef_x0, coef_xt, std, timesteps, noise, *, noise
     mean = _coef(coef_x0, timesteps, x) * x + _coef(coef_xt, timesteps, y) * y
     if noise is not None:
         mean = mean.add_(_scaled(noise, _coef(std, timesteps, x), noise_is_scratch))
-    return mean.to(dtype)
+    return _cast(mean, dtype)
 
 
 def posterior_step_adjoint(grad, coef_x0, coef_xt, timesteps):
     """coef_x0[t] g and coef_xt[t] g."""
     (g,), dtype = _promote(grad)
-    return tuple((_coef(table, timesteps, g) * g).to(dtype) for table in (coef_x0, coef_xt))
+    return tuple(_cast(_coef(table, timesteps, g) * g, dtype) for table in (coef_x0, coef_xt))
 
 
 def straight_path(
@@ -81,16 +81,16 @@ def straight_path(
     end = signal_coef * x
     if noise is not None:
         end = end.add_(_scaled(noise, torch.tensor(noise_coef, dtype=x.dtype, device=x.device), noise_is_scratch))
-    u = per_sample(positions, x).to(x.dtype)
-    out = (u * x + (1 - u) * end).to(dtype)
-    return (out, end.to(dtype)) if return_end else out
+    u = _cast(per_sample(positions, x), x.dtype)
+    out = _cast(u * x + (1 - u) * end, dtype)
+    return (out, _cast(end, dtype)) if return_end else out
 
 
 def straight_path_adjoint(grad, grad_end, positions, signal_coef):
     """u g + signal_coef ((1 - u) g + g_end)."""
     (g, g_end), dtype = _promote(grad, grad_end)
-    u = per_sample(positions, g).to(g.dtype)
-    return (u * g + signal_coef * ((1 - u) * g + g_end)).to(dtype)
+    u = _cast(per_sample(positions, g), g.dtype)
+    return _cast(u * g + signal_coef * ((1 - u) * g + g_end), dtype)
 
 
 def _promote(*samples, flip=None, dtype=None):
@@ -99,11 +99,16 @@ def _promote(*samples, flip=None, dtype=None):
     compute = torch.float64 if dtype == torch.float64 else torch.float32
     if samples[0].dtype == torch.uint8:
         return [pixels_to_images(samples[0], flip, compute)], dtype
-    return [sample.to(compute) for sample in samples], dtype
+    return [_cast(sample, compute) for sample in samples], dtype
+
+
+def _cast(tensor, dtype):
+    # Even a cast that does nothing takes its time, beside a small batch.
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
 
 
 def _coef(table, timesteps, like):
-    return per_sample(table[timesteps], like).to(like.dtype)
+    return _cast(per_sample(table.index_select(0, timesteps), like), like.dtype)
 
 
 def _scaled(noise, coef, noise_is_scratch):
