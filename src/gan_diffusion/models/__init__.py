@@ -1,9 +1,9 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-from .discriminators import DDGANDiscriminator
-from .generators import NCSNppGenerator
+from .discriminators import DDGANDiscriminator, MLPDiscriminator
+from .generators import MLPGenerator, NCSNppGenerator
 from .outputs import GeneratorOutput
 
 
-__all__ = ["DDGANDiscriminator", "GeneratorOutput", "NCSNppGenerator"]
+__all__ = ["DDGANDiscriminator", "GeneratorOutput", "MLPDiscriminator", "MLPGenerator", "NCSNppGenerator"]

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .ddgan import DDGANDiscriminator
+from .mlp import MLPDiscriminator
 
 
-__all__ = ["DDGANDiscriminator"]
+__all__ = ["DDGANDiscriminator", "MLPDiscriminator"]

@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+from .mlp import MLPGenerator
 from .ncsnpp import NCSNppGenerator
 
 
-__all__ = ["NCSNppGenerator"]
+__all__ = ["MLPGenerator", "NCSNppGenerator"]

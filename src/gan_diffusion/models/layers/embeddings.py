@@ -32,6 +32,28 @@ def sinusoidal_embedding(timesteps: Tensor, dim: int) -> Tensor:
     return F.pad(embedding, (0, 1)) if dim % 2 else embedding
 
 
+def fourier_features(sample: Tensor, num_octaves: int) -> Tensor:
+    """Appends the sines, then the cosines, of every coordinate times 1, 2, 4, ..., 2 ** (num_octaves - 1).
+
+    Networks of a few layers learn coarse structure first and fine structure hardly at all (Tancik et al. 2020); with
+    these features they see both at once.
+
+    Args:
+        sample: Tensor (B, D).
+        num_octaves: Number of frequencies; 0 returns the sample alone.
+
+    Returns:
+        Tensor (B, D (1 + 2 num_octaves)) of the same dtype.
+    """
+    if num_octaves == 0:
+        return sample
+    # Half precision would lose the phase of the higher frequencies.
+    points = sample if sample.dtype == torch.float64 else sample.float()
+    frequencies = 2.0 ** torch.arange(num_octaves, dtype=points.dtype, device=points.device)
+    angles = (points[:, :, None] * frequencies).flatten(1)
+    return torch.cat([sample, angles.sin().to(sample.dtype), angles.cos().to(sample.dtype)], dim=1)
+
+
 class FourierEmbedding(nn.Module):
     """Random Fourier features of log t: (B,) -> (B, 2 dim), sines first. The frequencies are fixed and saved.
 

@@ -1,0 +1,77 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""A fully connected discriminator for vectors, such as points in the plane."""
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor
+
+from ..layers.embeddings import check_class_labels, expand_timesteps, fourier_features
+from ..layers.mlp import ConditionalMLP
+
+
+class MLPDiscriminator(ModelMixin, ConfigMixin):
+    r"""Discriminator D(x_t, t, x_{t+1}) for vectors: fully connected layers on the Fourier features of both.
+
+    Args:
+        data_dim: Dimension D of the data.
+        hidden_dim: Width of the hidden layers, at least 4.
+        num_layers: Number of hidden layers, at least 1.
+        num_octaves: Number of Fourier frequencies 1, 2, 4, ... of the inputs. Without them the discriminator does not see
+            structure much finer than the extent of the data.
+        num_class_embeds: Number of classes, for a class-conditional discriminator.
+
+    Raises:
+        ValueError: From the constructor, if a width or number is too small.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        data_dim: int = 2,
+        hidden_dim: int = 128,
+        num_layers: int = 3,
+        num_octaves: int = 5,
+        num_class_embeds: int | None = None,
+    ):
+        super().__init__()
+        if num_octaves < 0:
+            raise ValueError(f"num_octaves: expected at least 0, got {num_octaves}.")
+        in_dim = 2 * data_dim * (1 + 2 * num_octaves)
+        self.mlp = ConditionalMLP(in_dim, hidden_dim, num_layers, 1, num_class_embeds)
+
+    def forward(
+        self,
+        sample: Tensor,
+        timestep: Tensor | int | float,
+        noisier_sample: Tensor,
+        class_labels: Tensor | None = None,
+    ) -> Tensor:
+        """Judges a pair of neighbouring states of the diffusion.
+
+        Args:
+            sample: Less noisy vector x_t, (B, data_dim).
+            timestep: Index t of that vector, 0..T-1: a number or a tensor of shape () or (B,).
+            noisier_sample: Noisier vector x_{t+1}, of the shape of `sample`.
+            class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
+
+        Returns:
+            Logits (B, 1); positive means real.
+
+        Raises:
+            ValueError: If a shape is not as described, or class labels are missing, unexpected or out of range.
+            TypeError: If class labels are not integers.
+        """
+        if sample.ndim != 2 or sample.shape[1] != self.config.data_dim:
+            raise ValueError(f"sample: expected shape (batch, {self.config.data_dim}), got {tuple(sample.shape)}.")
+        if noisier_sample.shape != sample.shape:
+            raise ValueError(
+                f"noisier_sample: expected the shape of sample, {tuple(sample.shape)}, got {tuple(noisier_sample.shape)}."
+            )
+        check_class_labels(class_labels, self.config.num_class_embeds, sample.shape[0])
+        timesteps = expand_timesteps(timestep, sample.shape[0], sample.device)
+
+        pair = [fourier_features(state, self.config.num_octaves) for state in (sample, noisier_sample)]
+        return self.mlp(torch.cat(pair, dim=1), timesteps, class_labels)

@@ -1,0 +1,54 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The fully connected network of the MLP generator and discriminator."""
+
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .embeddings import TimestepMLP, sinusoidal_embedding
+
+
+_leaky_relu = partial(F.leaky_relu, negative_slope=0.2)
+
+
+class ConditionalMLP(nn.Module):
+    """Fully connected layers with leaky ReLU (0.2), told time and class by a vector added before the first activation.
+
+    Args:
+        in_dim: Width of the input.
+        hidden_dim: Width of the hidden layers, at least 4.
+        num_layers: Number of hidden layers, at least 1.
+        out_dim: Width of the output.
+        num_class_embeds: Number of classes; None without.
+
+    Raises:
+        ValueError: If a width or number is too small.
+    """
+
+    def __init__(
+        self, in_dim: int, hidden_dim: int, num_layers: int, out_dim: int, num_class_embeds: int | None = None
+    ):
+        super().__init__()
+        if hidden_dim < 4:
+            raise ValueError(f"hidden_dim: expected at least 4, got {hidden_dim}.")
+        if num_layers < 1:
+            raise ValueError(f"num_layers: expected at least 1, got {num_layers}.")
+        self.time_embedding = TimestepMLP(hidden_dim, hidden_dim, F.silu)
+        self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, hidden_dim)
+        self.linear_in = nn.Linear(in_dim, hidden_dim)
+        self.layers = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(num_layers - 1))
+        self.linear_out = nn.Linear(hidden_dim, out_dim)
+
+    def forward(self, features: Tensor, timesteps: Tensor, class_labels: Tensor | None = None) -> Tensor:
+        """(B, in_dim) -> (B, out_dim), given timesteps (B,) and, with classes, labels (B,)."""
+        embedding = sinusoidal_embedding(timesteps, self.linear_in.out_features)
+        condition = self.time_embedding(embedding.to(features.dtype))
+        if self.class_embedding is not None:
+            condition = condition + self.class_embedding(class_labels)
+        hidden = _leaky_relu(self.linear_in(features) + condition)
+        for layer in self.layers:
+            hidden = _leaky_relu(layer(hidden))
+        return self.linear_out(hidden)
