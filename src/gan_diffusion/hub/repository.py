@@ -73,5 +73,7 @@ def record_measurements(folder: str | Path, measurements: dict[str, str | int | 
     known.update(measurements)
     record.write_text(json.dumps(known, indent=2) + "\n")
     rows = "\n".join(f"| {name} | {value} |" for name, value in known.items())
-    text = card.read_text().split(_HEADING)[0].rstrip()
-    card.write_text(f"{text}\n\n{_HEADING}\n\n| what | value |\n|---|---|\n{rows}\n")
+    before, _, old = card.read_text(encoding="utf-8").partition(_HEADING)
+    _, next_heading, after = old.partition("\n## ")
+    text = f"{before.rstrip()}\n\n{_HEADING}\n\n| what | value |\n|---|---|\n{rows}\n{next_heading}{after}"
+    card.write_text(text, encoding="utf-8")
