@@ -275,13 +275,12 @@ def _noise_source(name, sample, dtype, noise, generator, seed, is_pair=False):
     if backend == "triton":
         # The device's own generator, read without waiting for the device.
         return _Source(backend, seeds=_draw_seed(None, sample) if seeds is None else seeds)
-    if seeds is None:
-        # The noise of the later state is drawn first, as in DDGAN's code.
-        drawn = [_randn_like(sample, dtype) for _ in range(1 + is_pair)][::-1]
-    else:
+    if seeds is not None:
         drawn = [random.normal(sample.shape, seeds, stream) for stream in range(1 + is_pair)]
-    is_scratch = drawn[0].dtype == _compute_dtype(dtype) and drawn[0].stride() == sample.stride()
-    return _Source(backend, tuple(drawn) if is_pair else drawn[0], None, is_scratch)
+        return _Source(backend, tuple(drawn) if is_pair else drawn[0])
+    # The noise of the later state is drawn first, as in DDGAN's code. It is nobody else's, so it may be overwritten.
+    drawn = [_randn_like(sample, dtype) for _ in range(1 + is_pair)][::-1]
+    return _Source(backend, tuple(drawn) if is_pair else drawn[0], None, drawn[0].stride() == sample.stride())
 
 
 def _compute_dtype(dtype):

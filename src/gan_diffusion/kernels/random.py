@@ -26,6 +26,7 @@ SIN_COEFFICIENTS = (1.57079629e00, -6.45963360e-01, 7.96884805e-02, -4.67222792e
 MINUS_TWO_LN_2 = -2.0 * math.log(2.0)
 
 _MASK = 0xFFFFFFFF
+_CALLS_PER_PIECE = 2**16
 
 
 def philox(
@@ -46,14 +47,20 @@ def philox(
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for i in range(rounds):
-        # The 64-bit product may wrap to a negative int64; its bits are right all the same.
-        product_0 = c0 * PHILOX_MULTIPLIERS[0]
-        product_1 = c2 * PHILOX_MULTIPLIERS[1]
-        c0 = ((product_1 >> 32) & _MASK) ^ c1 ^ ((k0 + i * PHILOX_WEYL[0]) & _MASK)
-        c2 = ((product_0 >> 32) & _MASK) ^ c3 ^ ((k1 + i * PHILOX_WEYL[1]) & _MASK)
-        c1 = product_1 & _MASK
-        c3 = product_0 & _MASK
+        high_0, low_0 = _halves(c0 * PHILOX_MULTIPLIERS[0])
+        high_1, low_1 = _halves(c2 * PHILOX_MULTIPLIERS[1])
+        c0 = high_1 ^ c1 ^ ((k0 + i * PHILOX_WEYL[0]) & _MASK)
+        c2 = high_0 ^ c3 ^ ((k1 + i * PHILOX_WEYL[1]) & _MASK)
+        c1, c3 = low_1, low_0
     return c0, c1, c2, c3
+
+
+def _halves(product):
+    """The two words of a 64-bit product, which may have wrapped to a negative int64; its bits are right all the same."""
+    high = product >> 32
+    high &= _MASK
+    product &= _MASK
+    return high, product
 
 
 def box_muller(word_0: torch.Tensor, word_1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -94,11 +101,17 @@ def normal(shape: torch.Size | tuple[int, ...], seeds: torch.Tensor, stream: int
     shape = tuple(shape)
     rows = seeds.numel()
     length = math.prod(shape) if rows == 1 else math.prod(shape[1:])
-    call = torch.arange((length + 3) // 4, device=seeds.device)
-    seeds = seeds.reshape(rows, 1)
-    words = philox((call & _MASK, call >> 32, stream, 0), (seeds & _MASK, (seeds >> 32) & _MASK))
-    lanes = box_muller(words[0], words[1]) + box_muller(words[2], words[3])
-    return torch.stack(lanes, dim=-1).reshape(rows, -1)[:, :length].reshape(shape)
+    calls = (length + 3) // 4
+    # In pieces that stay in the cache, except in a traced graph, which would hold every piece.
+    step = max(1, calls if torch.compiler.is_compiling() else _CALLS_PER_PIECE // rows)
+    key = (seeds.reshape(rows, 1) & _MASK, (seeds.reshape(rows, 1) >> 32) & _MASK)
+    pieces = []
+    for first in range(0, max(1, calls), step):
+        call = torch.arange(first, min(first + step, calls), device=seeds.device)
+        words = philox((call & _MASK, call >> 32, stream, 0), key)
+        pieces.append(torch.stack(box_muller(words[0], words[1]) + box_muller(words[2], words[3]), dim=-1))
+    numbers = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
+    return numbers.reshape(rows, -1)[:, :length].reshape(shape)
 
 
 def _polynomial(x, coefficients):

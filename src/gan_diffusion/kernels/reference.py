@@ -25,7 +25,10 @@ def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
 
 
 def noise(sample, signal_coefs, noise_coefs, timesteps, noise, *, flip=None, dtype=None, noise_is_scratch=False):
-    """signal_coefs[t] x + noise_coefs[t] e. With `noise_is_scratch` the noise tensor may be overwritten."""
+    """signal_coefs[t] x + noise_coefs[t] e.
+
+    With `noise_is_scratch` the noise, laid out as the sample and in the dtype of the arithmetic, may be overwritten.
+    """
     (x,), dtype = _promote(sample, flip=flip, dtype=dtype)
     return _cast(_blend(signal_coefs, noise_coefs, timesteps, x, noise, noise_is_scratch), dtype)
 
