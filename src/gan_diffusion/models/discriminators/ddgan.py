@@ -43,10 +43,10 @@ class DiscriminatorBlock(nn.Module):
     def forward(self, sample: Tensor, time: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H', W'); `time` is the time embedding after its activation."""
         hidden = self.conv1(_leaky_relu(sample))
-        hidden = _leaky_relu(hidden + self.time_proj(time)[:, :, None, None])
+        hidden = _leaky_relu(hidden.add_(self.time_proj(time)[:, :, None, None]), inplace=True)
         if self.downsample is not None:
             hidden, sample = self.downsample(hidden), self.downsample(sample)
-        return (self.conv2(hidden) + self.shortcut(sample)) * math.sqrt(0.5)
+        return self.conv2(hidden).add_(self.shortcut(sample)).mul_(math.sqrt(0.5))
 
 
 class DDGANDiscriminator(ModelMixin, ConfigMixin):
@@ -107,7 +107,7 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
         self.conv_in = conv(2 * in_channels, widths[0], 1)
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(*pair, time_embed_dim, tuple(fir_kernel) if down else None)
-            for *pair, down in zip(widths, widths[1:], downsample)
+            for *pair, down in zip(widths[:-1], widths[1:], downsample, strict=True)
         )
         self.conv_out = conv(widths[-1] + 1, widths[-1], 3, scale=0.0 if zero_init_final_conv else 1.0)
         self.linear_out = linear(widths[-1], 1)
@@ -149,7 +149,7 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
         for block in self.blocks:
             hidden = block(hidden, time)
         hidden = minibatch_stddev(hidden, self.config.stddev_group_size)
-        hidden = _leaky_relu(self.conv_out(hidden))
+        hidden = _leaky_relu(self.conv_out(hidden), inplace=True)
         return self.linear_out(hidden.sum(dim=(2, 3)))
 
     def _check_inputs(self, sample: Tensor, noisier_sample: Tensor, class_labels: Tensor | None) -> None:

@@ -21,7 +21,7 @@ from ..layers.embeddings import (
     sinusoidal_embedding,
 )
 from ..layers.initialization import conv
-from ..layers.normalization import GroupNorm
+from ..layers.normalization import GroupNorm, silu
 from ..layers.resampling import ConvDownsample, ConvUpsample, Downsample, Upsample
 from ..outputs import GeneratorOutput
 from .ncsnpp_blocks import (
@@ -49,8 +49,7 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
     r"""Generator G(x_{t+1}, t, z) -> x_0 of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022, section 3 and appendix C).
 
     A U-Net after NCSN++ (Song et al., ICLR 2021) whose group norms take scale and shift from a latent z. It runs in
-    channels-last memory format on the CPU, whatever the format of its input; weights of that format
-    (`model.to(memory_format=torch.channels_last)`) save it a copy of each weight per call.
+    channels-last memory format on the CPU, whatever the format of its input.
 
     Args:
         sample_size: Height and width of the images, which places attention. Images of another size can be given at run
@@ -265,7 +264,7 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
         pyramid = None
         for block in self.up_blocks:
             hidden, pyramid = block(hidden, skips, pyramid, time, style)
-        hidden = pyramid if self.conv_out is None else self.conv_out(F.silu(self.norm_out(hidden)))
+        hidden = pyramid if self.conv_out is None else self.conv_out(silu(self.norm_out(hidden)))
         if self.config.use_tanh:
             hidden = hidden.tanh()
 

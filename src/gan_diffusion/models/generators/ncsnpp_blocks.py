@@ -7,12 +7,11 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..layers.attention import AttentionBlock
 from ..layers.initialization import conv, linear
-from ..layers.normalization import AdaptiveGroupNorm, GroupNorm
+from ..layers.normalization import AdaptiveGroupNorm, GroupNorm, silu
 from ..layers.resampling import ConvDownsample, ConvUpsample, Downsample, Upsample
 
 
@@ -62,17 +61,17 @@ class ResidualBlock(nn.Module):
 
     def forward(self, sample: Tensor, time: Tensor | None, style: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H', W'); `time` is the time embedding after its activation."""
-        hidden = F.silu(self.norm1(sample, style))
+        hidden = silu(self.norm1(sample, style))
         if self.resample is not None:
             hidden, sample = self.resample(hidden), self.resample(sample)
         hidden = self.conv1(hidden)
         if self.time_proj is not None:
-            hidden = hidden + self.time_proj(time)[:, :, None, None]
+            hidden = hidden.add_(self.time_proj(time)[:, :, None, None])
         hidden = self.norm2(hidden, style) if isinstance(self.norm2, AdaptiveGroupNorm) else self.norm2(hidden)
-        hidden = self.conv2(self.dropout(F.silu(hidden)))
+        hidden = self.conv2(self.dropout(silu(hidden)))
         if self.shortcut is not None:
             sample = self.shortcut(sample)
-        return (sample + hidden) * self.output_scale
+        return hidden.add_(sample).mul_(self.output_scale)
 
 
 class InputSkip(nn.Module):
@@ -101,7 +100,7 @@ class InputResidual(nn.Module):
         self.output_scale = math.sqrt(0.5) if skip_rescale else 1.0
 
     def forward(self, hidden: Tensor, pyramid: Tensor) -> tuple[Tensor, Tensor]:
-        hidden = (self.downsample(pyramid) + hidden) * self.output_scale
+        hidden = torch.add(self.downsample(pyramid), hidden).mul_(self.output_scale)
         return hidden, hidden
 
 
@@ -115,7 +114,7 @@ class OutputSkip(nn.Module):
         self.conv = conv(channels, image_channels, 3, scale=0.0)
 
     def forward(self, hidden: Tensor, pyramid: Tensor | None) -> tuple[Tensor, Tensor]:
-        image = self.conv(F.silu(self.norm(hidden)))
+        image = self.conv(silu(self.norm(hidden)))
         return hidden, image if pyramid is None else self.upsample(pyramid) + image
 
 
@@ -142,9 +141,9 @@ class OutputResidual(nn.Module):
 
     def forward(self, hidden: Tensor, pyramid: Tensor | None) -> tuple[Tensor, Tensor]:
         if pyramid is None:
-            hidden = self.conv(F.silu(self.norm(hidden)))
+            hidden = self.conv(silu(self.norm(hidden)))
         else:
-            hidden = (self.upsample(pyramid) + hidden) * self.output_scale
+            hidden = torch.add(self.upsample(pyramid), hidden).mul_(self.output_scale)
         return hidden, hidden
 
 

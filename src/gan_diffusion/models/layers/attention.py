@@ -5,6 +5,7 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -35,4 +36,4 @@ class AttentionBlock(nn.Module):
         query, key, value = (layer(hidden)[:, None] for layer in (self.to_q, self.to_k, self.to_v))
         hidden = F.scaled_dot_product_attention(query, key, value).squeeze(1)
         hidden = self.to_out(hidden).unflatten(1, (height, width)).permute(0, 3, 1, 2)
-        return (sample + hidden) * self.output_scale
+        return torch.add(sample, hidden).mul_(self.output_scale)

@@ -29,6 +29,11 @@ def num_groups(channels: int) -> int:
     return groups
 
 
+def silu(normed: Tensor) -> Tensor:
+    """SiLU of the output of a norm: in place where nothing is recorded for a backward pass."""
+    return F.silu(normed, inplace=not torch.is_grad_enabled())
+
+
 class GroupNorm(nn.GroupNorm):
     """Group norm with an affine map, the group rule and the epsilon shared by all layers here."""
 
@@ -52,4 +57,6 @@ class AdaptiveGroupNorm(nn.Module):
     def forward(self, sample: Tensor, style: Tensor) -> Tensor:
         gamma, beta = self.style(style)[:, :, None, None].chunk(2, dim=1)
         normed = F.group_norm(sample, self.num_groups, eps=GROUP_NORM_EPS)
-        return torch.addcmul(beta, gamma, normed)
+        if torch.is_grad_enabled():
+            return torch.addcmul(beta, gamma, normed)
+        return torch.addcmul(beta, gamma, normed, out=normed)

@@ -17,36 +17,82 @@ from .initialization import conv
 
 
 def fir_kernel(taps: Sequence[float]) -> Tensor:
-    """Separable low-pass kernel `outer(taps, taps)`, scaled to sum 1.
+    """Separable low-pass kernel of the given taps, scaled to sum 1, in the order in which a correlation reads them.
 
     Args:
-        taps: At least two numbers, symmetric, with a positive sum; (1, 3, 3, 1) in every published model.
+        taps: At least two numbers with a positive sum; (1, 3, 3, 1) in every published model.
 
     Returns:
-        Float32 tensor (len(taps), len(taps)).
+        Float32 tensor (K, K), where K is the number of taps, made even by a zero tap if need be.
 
     Raises:
-        ValueError: If `taps` is too short, not symmetric, or sums to zero or less.
+        ValueError: If there are fewer than two taps, or their sum is not positive.
     """
     taps = [float(tap) for tap in taps]
-    if len(taps) < 2 or taps != taps[::-1] or sum(taps) <= 0:
-        raise ValueError(f"fir_kernel: expected two or more symmetric taps with a positive sum, got {tuple(taps)}.")
-    row = torch.tensor(taps, dtype=torch.float32, device="cpu")
+    if len(taps) < 2 or sum(taps) <= 0:
+        raise ValueError(f"fir_kernel: expected two or more taps with a positive sum, got {tuple(taps)}.")
+    row = torch.tensor(taps[::-1] + [0.0] * (len(taps) % 2), dtype=torch.float32, device="cpu")
     kernel = torch.outer(row, row)
     return kernel / kernel.sum()
 
 
-def fir_upsample(sample: Tensor, kernel: Tensor) -> Tensor:
+class _Filter(torch.autograd.Function):
+    """Depthwise correlation with one kernel for all channels. Its derivative is its transpose, and the other way round.
+
+    PyTorch's own second derivative of a depthwise convolution loops over channels for a weight gradient nobody asked for.
+    """
+
+    @staticmethod
+    def forward(ctx, sample: Tensor, kernel: Tensor, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.stride, ctx.padding, ctx.size = stride, padding, sample.shape[-2:]
+        return F.conv2d(sample, _depthwise(kernel, sample), stride=stride, padding=padding, groups=sample.shape[1])
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        (kernel,) = ctx.saved_tensors
+        return _TransposedFilter.apply(grad, kernel, ctx.stride, ctx.padding, ctx.size), None, None, None
+
+
+class _TransposedFilter(torch.autograd.Function):
+    """Transpose of `_Filter`: zero insertion, then filtering, to a given size."""
+
+    @staticmethod
+    def forward(ctx, sample: Tensor, kernel: Tensor, stride: int, padding: int, size: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(kernel)
+        ctx.stride, ctx.padding = stride, padding
+        surplus = [
+            target - ((length - 1) * stride - 2 * padding + kernel.shape[-1])
+            for target, length in zip(size, sample.shape[-2:], strict=True)
+        ]
+        weight = _depthwise(kernel, sample)
+        return F.conv_transpose2d(
+            sample, weight, stride=stride, padding=padding, output_padding=surplus, groups=sample.shape[1]
+        )
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        (kernel,) = ctx.saved_tensors
+        return _Filter.apply(grad, kernel, ctx.stride, ctx.padding), None, None, None, None
+
+
+def _depthwise(kernel: Tensor, sample: Tensor) -> Tensor:
+    return kernel.to(sample.dtype).expand(sample.shape[1], 1, *kernel.shape)
+
+
+def fir_upsample(sample: Tensor, kernel: Tensor, margin: int = 0) -> Tensor:
     """Inserts zeros, then filters with four times `kernel`: (B, C, H, W) -> (B, C, 2H, 2W).
 
     For taps (1, 3, 3, 1), along one axis: y[2i] = (x[i-1] + 3 x[i]) / 4 and y[2i+1] = (3 x[i] + x[i+1]) / 4.
+
+    Args:
+        sample: Tensor (B, C, H, W).
+        kernel: What `fir_kernel` returns.
+        margin: Positions beyond the border to compute as well, on each side; at most K / 2 - 1.
     """
-    height, width = sample.shape[-2:]
-    weight = _depthwise(4 * kernel, sample)
-    padding = kernel.shape[-1] - 2 - (kernel.shape[-1] - 1) // 2
-    out = F.conv_transpose2d(sample, weight, stride=2, padding=padding, groups=sample.shape[1])
-    # Kernels of odd length leave one row and column too many.
-    return out[..., : 2 * height, : 2 * width] if kernel.shape[-1] % 2 else out
+    size = [2 * length + 2 * margin for length in sample.shape[-2:]]
+    padding = (kernel.shape[-1] - 2) // 2 - margin
+    return _TransposedFilter.apply(sample, 4 * kernel.flip(0, 1), 2, padding, size)
 
 
 def fir_downsample(sample: Tensor, kernel: Tensor) -> Tensor:
@@ -54,28 +100,12 @@ def fir_downsample(sample: Tensor, kernel: Tensor) -> Tensor:
 
     For taps (1, 3, 3, 1), along one axis: y[i] = (x[2i-1] + 3 x[2i] + 3 x[2i+1] + x[2i+2]) / 8.
     """
-    return _filter(sample, kernel, total_padding=kernel.shape[-1] - 2, stride=2)
+    return _Filter.apply(sample, kernel, 2, (kernel.shape[-1] - 2) // 2)
 
 
-def fir_blur(sample: Tensor, kernel: Tensor, conv_size: int = 3) -> Tensor:
-    """Filters ahead of an unpadded convolution of stride 2 with a `conv_size` kernel: (B, C, H, W) -> (B, C, H+1, W+1).
-
-    Sizes are for a kernel of 3; the convolution that follows gives (H // 2, W // 2).
-    """
-    return _filter(sample, kernel, total_padding=kernel.shape[-1] - 2 + conv_size - 1, stride=1)
-
-
-def _filter(sample: Tensor, kernel: Tensor, total_padding: int, stride: int) -> Tensor:
-    before, after = (total_padding + 1) // 2, total_padding // 2
-    if before != after:
-        sample = F.pad(sample, (before, after, before, after))
-        before = 0
-    weight = _depthwise(kernel, sample)
-    return F.conv2d(sample, weight, stride=stride, padding=before, groups=sample.shape[1])
-
-
-def _depthwise(kernel: Tensor, sample: Tensor) -> Tensor:
-    return kernel.to(sample.dtype).expand(sample.shape[1], 1, *kernel.shape)
+def fir_blur(sample: Tensor, kernel: Tensor) -> Tensor:
+    """Filters ahead of an unpadded 3x3 convolution of stride 2, which halves the image: (B, C, H, W) -> (B, C, H+1, W+1)."""
+    return _Filter.apply(sample, kernel, 1, kernel.shape[-1] // 2)
 
 
 class Upsample(nn.Module):
@@ -115,15 +145,14 @@ class ConvUpsample(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, taps: Sequence[float] | None = None):
         super().__init__()
         self.register_buffer("kernel", None if taps is None else fir_kernel(taps), persistent=False)
-        if taps is not None and len(taps) != 4:
-            raise ValueError(f"fir_kernel: a learned upsampling filter needs four taps, got {len(taps)}.")
+        if taps is not None and len(taps) < 3:
+            raise ValueError(f"fir_kernel: a learned upsampling filter needs three or more taps, got {tuple(taps)}.")
         self.conv = conv(in_channels, out_channels, 3, padding=1 if taps is None else 0)
 
     def forward(self, sample: Tensor) -> Tensor:
         if self.kernel is None:
             return self.conv(F.interpolate(sample, scale_factor=2, mode="nearest"))
-        weight = _depthwise(4 * self.kernel, sample)
-        return self.conv(F.conv_transpose2d(sample, weight, stride=2, groups=sample.shape[1]))
+        return self.conv(fir_upsample(sample, self.kernel, margin=1))
 
 
 class ConvDownsample(nn.Module):
