@@ -8,5 +8,7 @@ from pathlib import Path
 # Before any Hugging Face library is imported: tests never leave the machine.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# By default MKL's rounding depends on where in memory a matrix lies, and so differs between two loads of one file.
+os.environ.setdefault("MKL_CBWR", "COMPATIBLE")
 
 sys.path.insert(0, str(Path(__file__).parent))

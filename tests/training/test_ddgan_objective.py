@@ -70,7 +70,9 @@ def test_three_training_steps_equal_the_reference():
     compared = 0
 
     def draws(step, phase):
-        entry = {name: golden[f"step{step}.{phase}.{name}"] for name in ("t", "z", "noise_t", "noise_tp1", "noise_post")}
+        entry = {
+            name: golden[f"step{step}.{phase}.{name}"] for name in ("t", "z", "noise_t", "noise_tp1", "noise_post")
+        }
         noise = (entry["noise_t"].double(), entry["noise_tp1"].double())
         return DDGANDraws(entry["t"], entry["z"].double(), noise, entry["noise_post"].double())
 
@@ -156,7 +158,13 @@ class Zero(nn.Module):
 def test_r1_comes_at_its_interval_and_can_be_off():
     x = torch.randn(4, 2)
     objective = DDGANObjective(Zero(), Linear(), DDGANScheduler(4), 3, r1_gamma=0.1, r1_interval=3)
-    assert ["r1" in objective.discriminator_step(x, step).logs for step in range(5)] == [True, False, False, True, False]
+    assert ["r1" in objective.discriminator_step(x, step).logs for step in range(5)] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+    ]
     objective.r1_gamma = 0.0
     assert "r1" not in objective.discriminator_step(x, 0).logs
     objective.r1_gamma = 0.1

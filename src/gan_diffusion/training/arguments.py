@@ -43,6 +43,9 @@ class TrainingArguments:
     resize_mode: Literal["resize", "pad"] = _option(
         "resize", "'resize' the shorter side and crop the centre, or 'pad' smaller images with black."
     )
+    stack_channels: bool = _option(
+        False, "Make each colour image of three grey ones drawn at random, as in StackedMNIST."
+    )
     random_flip: bool = _option(False, "Mirror half of the images, at random.")
     class_conditional: bool = _option(False, "Train a class-conditional model with the labels of the dataset.")
     dataloader_num_workers: int = _option(0, "Processes that read images; 0 reads them in the main process.")

@@ -140,6 +140,36 @@ class ImageSamples(Dataset):
             raise ValueError(f"Cannot read image {name}: {error}. Mend or remove it.") from error
 
 
+class StackedSamples(Dataset):
+    """
+    Grey images stacked into the colour channels of fixed random triples, as in the StackedMNIST of DDGAN: each channel is two
+    random orders of all images laid end to end. With ten digits the triples have 1000 modes.
+
+    Args:
+        dataset (`Dataset`): Grey samples.
+        num_channels (`int`): Images per triple.
+        seed (`int`): Seed of the orders.
+    """
+
+    num_classes = None
+
+    def __init__(self, dataset: Dataset, num_channels: int, seed: int):
+        self.dataset = dataset
+        generator = torch.Generator().manual_seed(seed)
+        orders = [
+            torch.cat([torch.randperm(len(dataset), generator=generator) for _ in range(2)]) for _ in range(num_channels)
+        ]
+        self.members = torch.stack(orders, dim=1)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        members = self.members[torch.as_tensor(indices)]
+        images = self.dataset.__getitems__(members.flatten().tolist())["images"]
+        return {"images": images.reshape(*members.shape, *images.shape[-2:])}
+
+
 def _load_folder(folder: str, cache_dir: str | None):
     """An image folder or a folder of parquet files as a dataset, its image files checked first."""
     from datasets import load_dataset
@@ -219,12 +249,14 @@ def load_training_dataset(arguments: TrainingArguments, sample_shape: tuple[int,
             source,
             arguments.image_column,
             arguments.label_column,
-            channels=sample_shape[0],
+            channels=1 if arguments.stack_channels else sample_shape[0],
             resolution=sample_shape[-1],
             resize_mode=arguments.resize_mode,
         )
     if len(dataset) == 0:
         raise ValueError("The dataset is empty.")
+    if arguments.stack_channels:
+        dataset = StackedSamples(dataset, sample_shape[0], arguments.seed)
     shape = tuple(dataset.__getitems__([0])["images"].shape[1:])
     if shape != sample_shape:
         raise ValueError(f"The data has samples of shape {shape}, the recipe's model takes {sample_shape}.")

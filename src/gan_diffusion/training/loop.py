@@ -31,7 +31,7 @@ logger = logging.get_logger(__name__)
 # Options that decide what a checkpoint's numbers mean. Others, such as how often to save, may change between runs.
 _FIXED_OPTIONS = (
     "dataset_name", "dataset_config_name", "dataset_split", "train_data_dir", "max_train_samples", "resize_mode",
-    "random_flip", "class_conditional", "seed", "train_batch_size", "gradient_accumulation_steps",
+    "stack_channels", "random_flip", "class_conditional", "seed", "train_batch_size", "gradient_accumulation_steps",
     "learning_rate_g", "learning_rate_d", "lr_scheduler", "lr_eta_min", "adam_beta1", "adam_beta2", "adam_epsilon",
     "max_grad_norm", "ema_decay", "mixed_precision", "r1_gamma", "r1_interval",
 )  # fmt: skip
