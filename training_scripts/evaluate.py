@@ -51,8 +51,10 @@ def show_digits(samples: np.ndarray, path: str, side: int = 10, scale: int = 5) 
     """A grid of samples on the left, one of real digits on the right."""
 
     def grid(images: np.ndarray) -> Image.Image:
-        pil = DDGANPipeline.numpy_to_pil(images[: side * side])
-        return make_image_grid([i.resize((8 * scale, 8 * scale), Image.Resampling.NEAREST) for i in pil], side, side)
+        # A dark frame around each digit: they fill their 8 x 8 pixels and would run into each other.
+        framed = np.pad(images[: side * side], ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.25)
+        pil = DDGANPipeline.numpy_to_pil(framed)
+        return make_image_grid([i.resize((10 * scale, 10 * scale), Image.Resampling.NEAREST) for i in pil], side, side)
 
     real = load_digits().images[: side * side].permute(0, 2, 3, 1).numpy() / 2 + 0.5
     left, right, gap = grid(samples), grid(real), 4 * scale

@@ -52,9 +52,9 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
         """Judges a pair of neighbouring states of the diffusion.
 
         Args:
-            sample: Less noisy vector x_t, (B, data_dim).
-            timestep: Index t of that vector, 0..T-1: a number or a tensor of shape () or (B,).
-            noisier_sample: Noisier vector x_{t+1}, of the shape of `sample`.
+            sample: Less noisy state x_t, (B, data_dim), or any (B, ...) with as many values, which is flattened: a small image.
+            timestep: Index t of that state, 0..T-1: a number or a tensor of shape () or (B,).
+            noisier_sample: Noisier state x_{t+1}, of the shape of `sample`.
             class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
 
         Returns:
@@ -64,8 +64,10 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
             ValueError: If a shape is not as described, or class labels are missing, unexpected or out of range.
             TypeError: If class labels are not integers.
         """
-        if sample.ndim != 2 or sample.shape[1] != self.config.data_dim:
-            raise ValueError(f"sample: expected shape (batch, {self.config.data_dim}), got {tuple(sample.shape)}.")
+        if sample.ndim < 2 or sample.shape[1:].numel() != self.config.data_dim:
+            raise ValueError(
+                f"sample: expected shape (batch, ...) with {self.config.data_dim} values each, got {tuple(sample.shape)}."
+            )
         if noisier_sample.shape != sample.shape:
             raise ValueError(
                 f"noisier_sample: expected the shape of sample, {tuple(sample.shape)}, got {tuple(noisier_sample.shape)}."
@@ -73,5 +75,5 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
         check_class_labels(class_labels, self.config.num_class_embeds, sample.shape[0])
         timesteps = expand_timesteps(timestep, sample.shape[0], sample.device)
 
-        pair = [fourier_features(state, self.config.num_octaves) for state in (sample, noisier_sample)]
+        pair = [fourier_features(state.flatten(1), self.config.num_octaves) for state in (sample, noisier_sample)]
         return self.mlp(torch.cat(pair, dim=1), timesteps, class_labels)
