@@ -201,12 +201,15 @@ def read_cuda(binary: bytes) -> dict:
 
 
 def read_hip(assembly: str) -> dict:
-    """Resources and instructions of AMD assembly; scratch memory and spills count as stack and local memory."""
+    """Resources and instructions of AMD assembly; scratch memory and spills count as stack and local memory.
+
+    Masked stores are branched around here, so that a full block may execute a few instructions less than are counted.
+    """
 
     def entry(key):
         return int(re.search(rf"\.{key}:\s+(\d+)", assembly)[1])
 
-    body = assembly[: assembly.index("s_endpgm")]
+    body = assembly[: assembly.index(".Lfunc_end0:")]
     opcodes = re.findall(r"^\t([vs]_\w+|global_\w+|buffer_\w+|ds_\w+|scratch_\w+|flat_\w+)", body, re.MULTILINE)
     return {
         "registers": entry("vgpr_count"),
@@ -265,21 +268,26 @@ def analyse(case: Case, target: str) -> dict:
     return facts | {
         "case": asdict(case) | {"name": case.name},
         "target": target,
-        "global_bytes_per_element": _global_bytes(facts["opcodes"]) / per_thread if is_cuda else None,
+        "is_main": case in main_cases(),
+        "moved_bytes_per_element": _sample_bytes(case, facts["opcodes"]) / per_thread if is_cuda else None,
         "instructions_per_element": per_element,
         "bound": "memory" if on_memory >= seconds[slowest] else slowest,
         "bandwidth_fraction": min(1.0, on_memory / seconds[slowest]),
     }
 
 
-def _global_bytes(opcodes):
-    """Bytes that a thread's vector loads and stores move: the samples. Scalar loads fetch a program's coefficients."""
+def _sample_bytes(case, opcodes):
+    """Bytes of samples that a thread of a CUDA kernel moves: all its loads and stores but those of its coefficients."""
     total = 0
     for opcode, count in opcodes.items():
         match = re.match(r"(LDG|STG)\.E(?:\.(U8|U16|64|128))?$", opcode)
         if match:
             total += count * {"U8": 1, "U16": 2, "64": 8, "128": 16, None: 4}[match[2]]
-    return total
+    mode = case.constants.get("NOISE", 2)
+    coefficients = {"T": 8, "U": 4, "A": 4, "A_CUM": 4, "C_0": 4, "C_T": 4}
+    coefficients |= dict.fromkeys(("S", "S_CUM", "STD"), 4 if mode else 0)
+    coefficients |= {"SEEDS": 8 if mode == 2 else 0, "FLIP": 1 if "WIDTH" in case.constants else 0}
+    return total - sum(coefficients.get(name, 0) for name in getattr(triton_kernels, case.kernel).arg_names)
 
 
 def analyse_all(cases: list[Case], targets: list[str], jobs: int) -> list[dict]:
