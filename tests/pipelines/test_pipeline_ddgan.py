@@ -40,9 +40,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def test_sampling_equals_the_reference(monkeypatch):
     golden, metadata = load_golden("ddgan/sampling"), load_golden_metadata("ddgan/sampling")
-    layout = NCSNppGenerator(
-        base_channels=32, channel_multipliers=(1, 2, 2), latent_embed_dim=64, num_latent_layers=3
-    )
+    layout = NCSNppGenerator(base_channels=32, channel_multipliers=(1, 2, 2), latent_embed_dim=64, num_latent_layers=3)
     shapes = {key: value.shape for key, value in export_ddgan_generator(layout).items()}
     generator = convert_ddgan_generator(golden_state_dict(shapes), **metadata["config"]).double().eval()
     scheduler = DDGANScheduler(4)

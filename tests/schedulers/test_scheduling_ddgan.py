@@ -23,7 +23,9 @@ def scheduler_for(tag: str) -> DDGANScheduler:
 
 @pytest.mark.parametrize("tag", TAGS)
 def test_tables_equal_the_reference(tag):
-    golden = {key.split(".", 1)[1]: value for key, value in load_golden("ddgan/schedules").items() if key.startswith(tag)}
+    golden = {
+        key.split(".", 1)[1]: value for key, value in load_golden("ddgan/schedules").items() if key.startswith(tag)
+    }
     scheduler = scheduler_for(tag)
     cumprod = scheduler.alphas_cumprod
     tables = {

@@ -1,0 +1,1 @@
+from gan_diffusion import DDGANPipeline as DDGANPipeline
