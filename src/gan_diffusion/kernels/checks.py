@@ -77,9 +77,10 @@ def per_sample_index(timesteps: torch.Tensor | int, sample: torch.Tensor, upper:
     if timesteps.dtype not in INDEX_DTYPES:
         raise TypeError(f"`timesteps` must be an integer tensor, but has dtype {timesteps.dtype}.")
     if timesteps.device.type == "cpu" and not torch.compiler.is_compiling():
-        outside = [t for t in _listed(timesteps) if not 0 <= t < upper]
-        if outside:
-            raise ValueError(f"`timesteps` must lie in [0, {upper - 1}], but holds {outside[0]}.")
+        listed = _listed(timesteps)
+        if listed and not 0 <= min(listed) <= max(listed) < upper:
+            outside = next(t for t in listed if not 0 <= t < upper)
+            raise ValueError(f"`timesteps` must lie in [0, {upper - 1}], but holds {outside}.")
     if timesteps.dtype != torch.int64:
         timesteps = timesteps.to(torch.int64)
     return _per_sample("timesteps", timesteps, sample)

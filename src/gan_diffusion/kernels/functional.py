@@ -283,17 +283,14 @@ def _noise_source(name, sample, dtype, noise, generator, seed, is_pair=False):
     return _Source(backend, tuple(drawn) if is_pair else drawn[0], None, drawn[0].stride() == sample.stride())
 
 
-def _compute_dtype(dtype):
-    return torch.float64 if dtype == torch.float64 else torch.float32
-
-
 def _randn_like(sample, dtype):
     """Fresh noise in the dtype of the arithmetic, laid out as the sample where `torch.randn` is fast: on dense memory."""
-    dtype = _compute_dtype(dtype)
-    if sample.ndim > 2 and not sample.is_contiguous():
-        by_channel = sample.movedim(1, -1)
-        if by_channel.is_contiguous():
-            return torch.randn(by_channel.shape, dtype=dtype, device=sample.device).movedim(-1, 1)
+    dtype = torch.float64 if dtype == torch.float64 else torch.float32
+    if sample.is_contiguous():
+        return torch.randn_like(sample, dtype=dtype)
+    by_channel = sample.movedim(1, -1) if sample.ndim > 2 else sample
+    if by_channel.is_contiguous():
+        return torch.randn_like(by_channel, dtype=dtype).movedim(-1, 1)
     return torch.randn(sample.shape, dtype=dtype, device=sample.device)
 
 
