@@ -157,7 +157,8 @@ class StackedSamples(Dataset):
         self.dataset = dataset
         generator = torch.Generator().manual_seed(seed)
         orders = [
-            torch.cat([torch.randperm(len(dataset), generator=generator) for _ in range(2)]) for _ in range(num_channels)
+            torch.cat([torch.randperm(len(dataset), generator=generator) for _ in range(2)])
+            for _ in range(num_channels)
         ]
         self.members = torch.stack(orders, dim=1)
 
