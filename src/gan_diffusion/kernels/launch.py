@@ -212,7 +212,7 @@ def _channels(tensor):
     if tensor.is_contiguous():
         return 0
     pixels = math.prod(tensor.shape[2:])
-    if tensor.movedim(1, -1).is_contiguous() and pixels % 4 == 0 and tensor.shape[1] * pixels < 2**31:
+    if tensor.movedim(1, -1).is_contiguous() and pixels % 4 == 0 and tensor.shape[1] * pixels < 2**30:
         return tensor.shape[1]
     return None
 

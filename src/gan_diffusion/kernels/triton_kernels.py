@@ -25,7 +25,7 @@ after triton itself has been loaded without it.
 
 import triton
 import triton.language as tl
-from triton.language.extra.cuda import libdevice
+from triton.language.extra import libdevice
 
 from . import random
 
@@ -127,7 +127,7 @@ def _place(
     first = start if OWN_SEED else origin + start
     if CHANNELS > 0:
         # Four neighbouring pixels of one channel share a Philox call; channels alternate so that a block of memory is
-        # dense. Offsets count from the sample's start: channels-last samples have fewer than 2^31 elements.
+        # dense. Offsets count from the sample's start in 32 bits; the launcher sees to it that they fit.
         quad = start.to(tl.int32) // 4 + tl.arange(0, BLOCK // 4)
         channel = quad % CHANNELS
         call = quad // CHANNELS
