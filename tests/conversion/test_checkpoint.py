@@ -139,7 +139,7 @@ class TestUnreadable:
 
     def test_plain_pickle_is_not_executed(self, tmp_path):
         marker, path = tmp_path / "executed", tmp_path / "content.pth"
-        path.write_bytes(pickle.dumps(Command(marker)))
+        path.write_bytes(pickle.dumps(Command(marker), protocol=2))
         with pytest.raises(ValueError, match="is not a checkpoint that can be read safely"):
             load_official_checkpoint(path)
         assert not marker.exists()
