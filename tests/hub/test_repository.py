@@ -7,7 +7,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from gan_diffusion import DDGANDiscriminator, DDGANPipeline
+from gan_diffusion import DDGANPipeline, MLPDiscriminator
 from gan_diffusion.hub import record_measurements, save_repository
 from gan_diffusion.recipes import Recipe
 
@@ -26,7 +26,7 @@ def pipeline(recipe) -> DDGANPipeline:
 
 
 @pytest.fixture(scope="module")
-def discriminator(recipe) -> DDGANDiscriminator:
+def discriminator(recipe) -> MLPDiscriminator:
     return recipe.build("discriminator")
 
 
@@ -58,7 +58,7 @@ def test_repository_loads_back(saved, pipeline, discriminator):
     loaded = DDGANPipeline.from_pretrained(saved)
     pairs = [
         (loaded.generator, pipeline.generator),
-        (DDGANDiscriminator.from_pretrained(saved / "discriminator"), discriminator),
+        (MLPDiscriminator.from_pretrained(saved / "discriminator"), discriminator),
     ]
     for module, expected in pairs:
         torch.testing.assert_close(module.state_dict(), expected.state_dict(), rtol=0, atol=0)
