@@ -305,6 +305,20 @@ class TestForward:
         with torch.no_grad():
             torch.testing.assert_close(compiled(*args).sample, expected)
 
+    def test_repeated_blocks_compile(self):
+        generator, args = small_generator(), inputs()
+        expected = generator(*args).sample
+        generator.compile_repeated_blocks(fullgraph=True, backend="eager")
+        torch.testing.assert_close(generator(*args).sample, expected)
+
+    def test_layerwise_casting(self):
+        generator, args = small_generator(), inputs()
+        with torch.no_grad():
+            expected = generator(*args).sample
+            generator.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=torch.float32)
+            assert generator.conv_in.weight.dtype == torch.float8_e4m3fn
+            torch.testing.assert_close(generator(*args).sample, expected, atol=0.2, rtol=0.2)
+
     def test_gradient_checkpointing_changes_memory_only(self):
         args = inputs()
         results = []

@@ -49,7 +49,8 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
     r"""Generator G(x_{t+1}, t, z) -> x_0 of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022, section 3 and appendix C).
 
     A U-Net after NCSN++ (Song et al., ICLR 2021) whose group norms take scale and shift from a latent z. It runs in
-    channels-last memory format on the CPU, whatever the format of its input.
+    channels-last memory format on the CPU, whatever the format of its input; weights in that format
+    (`model.to(memory_format=torch.channels_last)`) make it a few percent faster.
 
     Args:
         sample_size: Height and width of the images, which places attention. Images of another size can be given at run
@@ -88,7 +89,8 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
 
     _supports_gradient_checkpointing = True
     _no_split_modules = ["ResidualBlock", "AttentionBlock"]
-    _repeated_blocks = ["ResidualBlock", "AttentionBlock"]
+    # Residual blocks differ so much in shape that compiling them one by one exceeds the compiler's recompile limit.
+    _repeated_blocks = ["AttentionBlock"]
 
     @register_to_config
     def __init__(
