@@ -117,15 +117,16 @@ def check_noise(name: str, noise: torch.Tensor, sample_name: str, sample: torch.
 
 
 def _per_sample(name, values, sample):
-    if values.ndim > 1 or (values.ndim == 1 and values.shape != sample.shape[:1]):
+    batch = len(sample)
+    if values.ndim > 1 or (values.ndim == 1 and len(values) != batch):
         raise ValueError(
-            f"`{name}` must have the shape () or ({sample.shape[0]},), one value per sample, but has {_size(values)}."
+            f"`{name}` must have the shape () or ({batch},), one value per sample, but has {_size(values)}."
         )
     if values.device != sample.device:
         if values.device.type != "cpu":
             raise ValueError(f"`{name}` must be on the CPU or on {sample.device}, but is on {values.device}.")
         values = values.to(sample.device, non_blocking=True)
-    return values.expand(sample.shape[0]) if values.ndim == 0 else values
+    return values if values.ndim else values.expand(batch)
 
 
 def _listed(values):
