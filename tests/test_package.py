@@ -53,7 +53,9 @@ def test_imports_only_go_the_way_the_design_allows():
     for file in SOURCE.rglob("*.py"):
         part = file.relative_to(SOURCE).parts[0].removesuffix(".py")
         wrong = package_imports(file) - ALLOWED[part] - {part}
-        assert not wrong, f"{file.relative_to(ROOT)} imports {sorted(wrong)}; {part} may import {sorted(ALLOWED[part])}"
+        assert not wrong, (
+            f"{file.relative_to(ROOT)} imports {sorted(wrong)}; {part} may import {sorted(ALLOWED[part])}"
+        )
 
 
 def test_kernels_import_only_torch_and_triton():

@@ -118,10 +118,18 @@ def test_bad_input_is_refused():
         generator(noisier, torch.zeros(4), latent)
     with pytest.raises(ValueError, match="class_labels"):
         generator(noisier, timestep, latent, class_labels=timestep)
-    with pytest.raises(ValueError, match=r"sample: expected shape \(batch, 2\), got \(2,\)"):
-        discriminator(torch.zeros(2), timestep, noisier)
+    for wrong in (torch.zeros(2), torch.zeros(6, 1, 3, 1)):
+        with pytest.raises(ValueError, match=r"sample: expected shape \(batch, \.\.\.\) with 2 values each, got"):
+            discriminator(wrong, timestep, noisier)
     with pytest.raises(ValueError, match="noisier_sample"):
         discriminator(sample, timestep, noisier[:4])
+
+
+def test_discriminator_flattens_small_images():
+    discriminator = MLPDiscriminator(data_dim=12, hidden_dim=8)
+    pair = torch.randn(2, 5, 3, 2, 2)
+    flat = discriminator(pair[0].flatten(1), 1, pair[1].flatten(1))
+    torch.testing.assert_close(discriminator(pair[0], 1, pair[1]), flat, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("network_class", [MLPGenerator, MLPDiscriminator])
