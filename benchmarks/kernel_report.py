@@ -182,7 +182,7 @@ def read_cuda(binary: bytes) -> dict:
         file.write(binary)
         file.flush()
         usage = _output([tools / "cuobjdump", "--dump-resource-usage", file.name])
-        code = _output([tools / "nvdisasm", "-c", file.name])
+        code = _output([tools / "nvdisasm", "--print-code", "--no-dataflow", file.name])
     resources = {key: int(value) for key, value in re.findall(r"\b(REG|STACK|SHARED|LOCAL):(\d+)", usage)}
     lines = re.findall(r"^\s+/\*([0-9a-f]+)\*/\s+(.*?)\s*;", code, re.MULTILINE)
     instructions = [re.sub(r"^@!?U?P\w+\s+", "", text) for _, text in lines]
