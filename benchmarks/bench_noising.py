@@ -6,9 +6,8 @@
     python benchmarks/bench_noising.py            # on the GPU if there is one, else on the CPU
     python benchmarks/bench_noising.py --device cpu --threads 1 --rounds 200
 
-Ratios are medians over rounds in which every candidate runs in turn, so that a busy machine slows all of them. On a GPU
-"copy" is the time to copy the batch, the bandwidth that the fused kernel is held to. Nothing is timed before the results
-agree.
+Ratios are medians over rounds in which every candidate runs in turn, so that a busy machine slows all of them. On a
+GPU "copy bandwidth" is the fraction of the bandwidth of copying the batch. Nothing is timed before the results agree.
 """
 
 import argparse

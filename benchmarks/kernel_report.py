@@ -7,8 +7,8 @@
     python benchmarks/kernel_report.py --targets sm_80 gfx942
     python benchmarks/kernel_report.py --json report.json   # every number of every target
 
-The disassembler is the one in the triton wheel. The kernels have no loop, so the instructions of the code are those that
-a full block executes, and none is left out: they are divided by the elements a thread works on.
+The disassembler is the one in the triton wheel. The kernels have no loop, so the instructions of the code are those
+that a full block executes, and none is left out: they are divided by the elements a thread works on.
 """
 
 import argparse
@@ -64,7 +64,7 @@ CARDS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One kernel with the dtypes of its samples and results, and the compile-time constants that differ from the rule."""
+    """One kernel, the dtypes of its samples and results, and the constants that differ from the rule."""
 
     operation: str
     kernel: str
@@ -277,7 +277,7 @@ def analyse(case: Case, target: str) -> dict:
 
 
 def _sample_bytes(case, opcodes):
-    """Bytes of samples that a thread of a CUDA kernel moves: all its loads and stores but those of its coefficients."""
+    """Bytes of samples that a thread of a CUDA kernel moves: all that it moves but its coefficients."""
     total = 0
     for opcode, count in opcodes.items():
         match = re.match(r"(LDG|STG)\.E(?:\.(U8|U16|64|128))?$", opcode)
@@ -300,7 +300,8 @@ def analyse_all(cases: list[Case], targets: list[str], jobs: int) -> list[dict]:
 def markdown(facts: list[dict]) -> str:
     """The report as a Markdown table."""
     lines = [
-        "| kernel | target | registers | B/element | instructions/element | integer | float | special | bound | bandwidth |",
+        "| kernel | target | registers | B/element | instructions/element "
+        "| integer | float | special | bound | bandwidth |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- | ---: |",
     ]
     for fact in facts:

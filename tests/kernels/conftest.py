@@ -8,8 +8,8 @@ import torch
 from gan_diffusion.kernels import kernel_backend
 
 
-# In this process the kernels are interpreted, so that they run on the CPU; a second process compiles them. The variable
-# stays: triton looks at it again whenever it imports a part of itself.
+# In this process the kernels are interpreted, so that they run on the CPU; a second process compiles them. The
+# variable stays: triton looks at it again whenever it imports a part of itself.
 os.environ["TRITON_INTERPRET"] = "1"
 
 

@@ -31,8 +31,9 @@ _mode = _checked(ENVIRONMENT_VARIABLE, os.environ.get(ENVIRONMENT_VARIABLE) or "
 
 @contextmanager
 def kernel_backend(mode: str) -> Iterator[None]:
-    """Chooses the implementation inside a `with` block, over the environment variable `GAN_DIFFUSION_KERNELS`, which is
-    read when the package is imported.
+    """Chooses the implementation inside a `with` block.
+
+    Outside it the environment variable `GAN_DIFFUSION_KERNELS` decides, which is read when the package is imported.
 
     Args:
         mode (`str`): `"auto"`, Triton for tensors on a GPU if it is installed; `"triton"`, Triton or an error;

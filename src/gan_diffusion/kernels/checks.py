@@ -69,7 +69,7 @@ def check_table(name: str, table: torch.Tensor, sample: torch.Tensor, length: in
 
 
 def per_sample_index(timesteps: torch.Tensor | int, sample: torch.Tensor, upper: int) -> torch.Tensor:
-    """`timesteps` as a `(batch,)` tensor on the sample's device, values checked against `[0, upper)` where the CPU has them."""
+    """`timesteps` as a `(batch,)` tensor on the sample's device. Values on the CPU must lie in `[0, upper)`."""
     if isinstance(timesteps, int):
         timesteps = torch.tensor(timesteps)
     if not isinstance(timesteps, torch.Tensor):
@@ -87,7 +87,7 @@ def per_sample_index(timesteps: torch.Tensor | int, sample: torch.Tensor, upper:
 
 
 def per_sample_position(positions: torch.Tensor | float, sample: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """`positions` as a `(batch,)` tensor on the sample's device, values checked against `[0, 1]` where the CPU has them."""
+    """`positions` as a `(batch,)` tensor on the sample's device. Values on the CPU must lie in `[0, 1]`."""
     if isinstance(positions, (int, float)):
         positions = torch.tensor(float(positions), dtype=torch.float64)
     if not isinstance(positions, torch.Tensor):

@@ -29,9 +29,9 @@ def noise(
 ) -> torch.Tensor:
     r"""Noises every sample to its own timestep: `signal_coefs[t] * x + noise_coefs[t] * e` with `e ~ N(0, I)`.
 
-    The marginal of a diffusion process: Xiao et al. 2022 (arXiv 2112.07804), equation 1; Wang et al. 2023
-    (arXiv 2206.02262), equation 4, where sigma belongs to `noise_coefs`. Differentiable with respect to `sample`, twice
-    too.
+    The marginal of a diffusion process: Xiao et al. 2022 (arXiv 2112.07804), equation 1 accumulated over the steps;
+    for Wang et al. 2023 (arXiv 2206.02262) sigma belongs to `noise_coefs`. Differentiable with respect to `sample`,
+    twice too.
 
     Args:
         sample (`torch.Tensor`): `(batch, ...)`, float32, float16, bfloat16 or float64; or uint8 pixels, which are
@@ -44,9 +44,9 @@ def noise(
             the queue, so there a sample whose index is out of range is filled with NaN instead.
         noise (`torch.Tensor`, *optional*): the noise itself, of the sample's shape. At most one of `noise`,
             `generator` and `seed` can be given.
-        generator (`torch.Generator` or list of them, *optional*): source of the seed; on the CPU or on the sample's device. A CPU
-            generator gives the same picture on every device. A list gives each sample the noise that it would get
-            alone.
+        generator (`torch.Generator` or list of them, *optional*): source of the seed, on the CPU or on the sample's
+            device. A CPU generator gives the same picture on every device. A list gives each sample the noise that it
+            would get alone.
         seed (`int`, *optional*): seed in [0, 2^63 - 1]: the same noise on every device and in every memory format.
             Without `noise`, `generator` and `seed` the device's fastest generator is used, under
             `torch.manual_seed`.
@@ -91,8 +91,8 @@ def noise_pair(
     r"""Two neighbours on the chain: `x_t = signal_coefs[t] x_0 + noise_coefs[t] n_t` and
     `x_{t+1} = step_signal_coefs[t+1] x_t + step_noise_coefs[t+1] n_{t+1}`.
 
-    The pair that DDGAN's discriminator sees (Xiao et al. 2022, arXiv 2112.07804, equation 4); t is the index of the less
-    noisy image, as in the paper's code. `x_t` equals `noise(x_0, ...)` of the same seed.
+    The pair that DDGAN's discriminator sees (Xiao et al. 2022, arXiv 2112.07804, equation 4); t is the index of the
+    less noisy image, as in the paper's code. `x_t` equals `noise(x_0, ...)` of the same seed.
 
     Args:
         x_0 (`torch.Tensor`): clean samples, see [`noise`].
@@ -192,10 +192,11 @@ def straight_path(
     dtype: torch.dtype | None = None,
     return_end: bool = False,
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-    r"""A point of the straight path from noise to data: `i(u) = u x_0 + (1 - u) x_T`, `x_T = signal_coef x_0 + noise_coef e`.
+    r"""A point of the straight path from noise to data: `i(u) = u x_0 + (1 - u) x_T`, `x_T = signal_coef x_0 +
+    noise_coef e`.
 
-    The interpolation of SPI-GAN (Jeon and Park, arXiv 2206.14464); i(1) = x_0 exactly, i(0) = x_T. Differentiable with respect
-    to `x_0`, twice too.
+    The interpolation of SPI-GAN (Jeon and Park, arXiv 2206.14464); i(1) = x_0 exactly, i(0) = x_T. Differentiable with
+    respect to `x_0`, twice too.
 
     Args:
         x_0 (`torch.Tensor`): clean samples, see [`noise`].
@@ -284,7 +285,7 @@ def _noise_source(name, sample, dtype, noise, generator, seed, is_pair=False):
 
 
 def _randn_like(sample, dtype):
-    """Fresh noise in the dtype of the arithmetic, laid out as the sample where `torch.randn` is fast: on dense memory."""
+    """Fresh noise in the dtype of the arithmetic, laid out as the sample: `torch.randn` is fast on dense memory."""
     dtype = torch.float64 if dtype == torch.float64 else torch.float32
     if sample.is_contiguous():
         return torch.randn_like(sample, dtype=dtype)

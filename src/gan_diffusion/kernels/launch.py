@@ -3,9 +3,9 @@
 
 """Host launchers of the Triton kernels: memory formats, block sizes and grids.
 
-Contiguous and channels-last tensors are worked on as they lie, any other layout goes through a contiguous copy. Results
-have the layout of `torch.empty_like(sample)`. Arguments are those of the functions of the same name in `reference.py`,
-but random noise is given as `seeds`.
+Contiguous and channels-last tensors are worked on as they lie, any other layout goes through a contiguous copy.
+Results have the layout of `torch.empty_like(sample)`. Arguments are those of the functions of the same name in
+`reference.py`, but random noise is given as `seeds`.
 """
 
 import math

@@ -56,7 +56,7 @@ def philox(
 
 
 def _halves(product):
-    """The two words of a 64-bit product, which may have wrapped to a negative int64; its bits are right all the same."""
+    """The two words of a 64-bit product. It may have wrapped to a negative int64, but its bits are right."""
     high = product >> 32
     high &= _MASK
     product &= _MASK

@@ -46,7 +46,7 @@ def noise_pair(
     dtype=None,
     noise_is_scratch=False,
 ):
-    """x_t = signal_coefs[t] x_0 + noise_coefs[t] n_t; x_{t+1} = step_signal_coefs[t+1] x_t + step_noise_coefs[t+1] n_{t+1}."""
+    """x_t = signal_coefs[t] x_0 + noise_coefs[t] n_t and, by the tables of one step, x_{t+1} from x_t, n_{t+1}."""
     (x,), dtype = _promote(x_0, flip=flip, dtype=dtype)
     noise_t, noise_tp1 = (None, None) if noise is None else noise
     x_t = _blend(signal_coefs, noise_coefs, timesteps, x, noise_t, noise_is_scratch)

@@ -19,8 +19,8 @@ Constants that all kernels share:
     WIDTH      0, or the length of the dimension along which pixels are mirrored.
     APPROX     use the hardware's approximate logarithm (CUDA).
 
-Only builtins of the language are used, never its jitted library functions: so the module can be loaded for the interpreter
-after triton itself has been loaded without it.
+Only builtins of the language are used, never its jitted library functions: so the module can be loaded for the
+interpreter after triton itself has been loaded without it.
 """
 
 import triton
@@ -120,7 +120,7 @@ def _place(
     ALIGNED: tl.constexpr,
     CHANNELS: tl.constexpr,
 ):
-    """Where the program's elements lie: sample, address of the block, offsets from it, mask, and their Philox calls."""
+    """Where the program's elements lie: sample, address of the block, offsets from it, mask, and Philox calls."""
     sample = tl.program_id(0).to(tl.int64)
     start = (tl.program_id(2).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)) * BLOCK
     origin = sample * D
@@ -370,7 +370,7 @@ def _position(U, u_stride, sample):
     return tl.where((u >= 0) & (u <= 1), u, float("nan"))
 
 
-# Backward kernels: the adjoints of the linear maps. `noise` and `straight_path` without its end are their own adjoints.
+# Backward kernels: the adjoints of the linear maps. `noise` and `straight_path` without its end are their own.
 # All tensors share one memory format and nothing depends on an element's index, so memory is walked as it lies.
 
 
