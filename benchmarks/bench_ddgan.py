@@ -13,10 +13,11 @@ of the reference implementation (NVlabs/denoising-diffusion-gan, measured with t
 """
 
 import argparse
-import resource
+import re
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -102,7 +103,8 @@ def main() -> None:
             iteration, _ = make_training(batch_size=4)
             for _ in range(2):
                 iteration()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        # Not `ru_maxrss`: a new process inherits its parent's.
+        print(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
         return
 
     rows = {
