@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .scheduling_ddgan import DDGANScheduler, DDGANSchedulerOutput
+from .scheduling_spi_gan import SPIGANScheduler
 
 
-__all__ = ["DDGANScheduler", "DDGANSchedulerOutput"]
+__all__ = ["DDGANScheduler", "DDGANSchedulerOutput", "SPIGANScheduler"]
