@@ -17,6 +17,7 @@ _MODULE_OF = {
     "DDGANPipeline": "gan_diffusion.pipelines.pipeline_ddgan",
     "DDGANScheduler": "gan_diffusion.schedulers.scheduling_ddgan",
     "SPIGANScheduler": "gan_diffusion.schedulers.scheduling_spi_gan",
+    "DiffusionGANScheduler": "gan_diffusion.schedulers.scheduling_diffusion_gan",
     "NCSNppGenerator": "gan_diffusion.models.generators.ncsnpp",
     "MLPGenerator": "gan_diffusion.models.generators.mlp",
     "DDGANDiscriminator": "gan_diffusion.models.discriminators.ddgan",
@@ -52,4 +53,5 @@ if TYPE_CHECKING:
     from .models.generators.ncsnpp import NCSNppGenerator
     from .pipelines.pipeline_ddgan import DDGANPipeline
     from .schedulers.scheduling_ddgan import DDGANScheduler
+    from .schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
     from .schedulers.scheduling_spi_gan import SPIGANScheduler

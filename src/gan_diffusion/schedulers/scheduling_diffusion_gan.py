@@ -1,0 +1,395 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The adaptive noise of Diffusion-GAN (Wang et al. 2023, arXiv 2206.02262).
+
+Real and generated samples are diffused before the discriminator sees them, each to a timestep t of its own; t = 0 is the clean
+sample. The length T of the chain follows how sure the discriminator is of real samples. There is no reverse process: a
+generator of this method makes its sample in one evaluation.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.distributed
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+
+from .. import kernels
+
+
+def _cosine_betas(num_timesteps: int) -> np.ndarray:
+    # The grid ends one step late, at T + 1 instead of T, as in the reference implementation.
+    grid = np.linspace(0, num_timesteps + 1, num_timesteps + 1)
+    products = np.cos((grid / (num_timesteps + 1) + 0.008) / 1.008 * math.pi / 2) ** 2
+    return np.clip(1 - products[1:] / products[:-1], 0, 0.999)
+
+
+def _continuous_betas(num_timesteps: int) -> np.ndarray:
+    steps = np.arange(1, num_timesteps + 1)
+    return 1 - np.exp(-0.1 / num_timesteps - 0.5 * 4.9 * (2 * steps - 1) / num_timesteps**2)
+
+
+# (start, end, T) -> the T betas in float64.
+_BETA_SCHEDULES: dict[str, Callable[[float, float, int], np.ndarray]] = {
+    "linear": np.linspace,
+    "quad": lambda start, end, length: np.linspace(start**0.5, end**0.5, length) ** 2,
+    "const": lambda start, end, length: np.full(length, end),
+    "jsd": lambda start, end, length: 1 / np.linspace(length, 1, length),
+    "sigmoid": lambda start, end, length: start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, length))),
+    "cosine": lambda start, end, length: _cosine_betas(length),
+    "continuous_t": lambda start, end, length: _continuous_betas(length),
+}
+_DISTRIBUTIONS = ("priority", "priority_official", "uniform")
+
+
+class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
+    r"""
+    A diffusion whose length T adapts to the discriminator: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise_std n.
+
+    In a training loop: `t = sample_timesteps(batch)`, `add_noise(samples, None, t)` for real and generated samples alike,
+    `observe(real_logits)`, and `adapt()` once per iteration. [`~training.DiffusedDiscriminator`] does all that around any
+    discriminator.
+
+    Samples may have any shape (B, ...). To diffuse every channel to a timestep of its own, pass (B C, ...).
+
+    Timesteps are drawn from a list of `list_length` entries, redrawn at every update, of which the share `clean_share` is 0 and
+    the rest follows `timestep_distribution` on 1..T. The list is the same in every process of a distributed run, the draws from
+    it are not.
+
+    Args:
+        beta_start (`float`, defaults to 1e-4): First beta.
+        beta_end (`float`, defaults to 0.02): Last beta, whatever T is: a longer chain ends noisier.
+        beta_schedule (`str`, defaults to `"linear"`):
+            `"linear"` (all published models), `"quad"`, `"const"`, `"jsd"`, `"sigmoid"`, `"cosine"` or `"continuous_t"`; the
+            last two and `"jsd"` do not depend on `beta_start` and `beta_end`.
+        min_timesteps, max_timesteps (`int`, defaults to 10 and 1000):
+            Range of T. The paper uses 5 to 500 or 1000, its code 10 to 1000; equal values switch the adaptation off.
+        noise_std (`float`, defaults to 0.05): Standard deviation of the noise, for samples in [-1, 1].
+        timestep_distribution (`str`, defaults to `"priority"`):
+            `"priority"`: probability of t proportional to t (equation 6 of the paper); `"priority_official"`: proportional to
+            t - 1, as the reference implementation has it, so that t = 1 never occurs; `"uniform"`.
+        clean_share (`float`, defaults to 0.5):
+            Share of the list that is 0. With 1 nothing is diffused: a plain GAN. With `None` it falls from 1 to 1/4 as p grows
+            (1 - p, at least 1/4), which the reference does where it diffuses the features of a projected discriminator.
+        list_length (`int`, defaults to 64): Length of the list.
+        discriminator_target (`float`, defaults to 0.6): Value in (-1, 1) that the mean sign of real logits is steered to.
+        decision_threshold (`float`, defaults to 0.0):
+            Output above which the discriminator calls a sample real: 0 for logits and the hinge loss, 0.5 for least squares
+            with targets 0 and 1.
+        adaptation_kimg (`float`, defaults to 100.0): Thousands of real images that take p from 0 to 1 at the fastest.
+        update_interval (`int`, defaults to 4): Iterations between updates.
+        initial_p (`float`, defaults to 0.0): p at the beginning.
+        seed (`int`, defaults to 0): Seed of the list.
+
+    Attributes:
+        p (`float`): Position of T between its bounds, in [0, 1].
+        num_timesteps (`int`): T = min + round(p (max - min)), half to even.
+        betas (`torch.Tensor` of shape (T,)), alphas_cumprod (`torch.Tensor` of shape (T + 1,)): float32; the latter begins with 1.
+        signal_coefs, noise_coefs (`torch.Tensor` of shape (T + 1,)): x_t = signal_coefs[t] x_0 + noise_coefs[t] n.
+        timestep_list (`torch.Tensor` of shape (list_length,)): The list that timesteps are drawn from, int64.
+
+    Raises:
+        ValueError: if an argument is out of its range or a name is unknown.
+    """
+
+    _compatibles: list[str] = []
+    order = 1
+
+    @register_to_config
+    def __init__(
+        self,
+        beta_start: float = 1e-4,
+        beta_end: float = 0.02,
+        beta_schedule: str = "linear",
+        min_timesteps: int = 10,
+        max_timesteps: int = 1000,
+        noise_std: float = 0.05,
+        timestep_distribution: str = "priority",
+        clean_share: float | None = 0.5,
+        list_length: int = 64,
+        discriminator_target: float = 0.6,
+        decision_threshold: float = 0.0,
+        adaptation_kimg: float = 100.0,
+        update_interval: int = 4,
+        initial_p: float = 0.0,
+        seed: int = 0,
+    ):
+        if beta_schedule not in _BETA_SCHEDULES:
+            raise ValueError(f"`beta_schedule` must be one of {tuple(_BETA_SCHEDULES)}, got {beta_schedule!r}.")
+        if not 0 < beta_start <= beta_end < 1:
+            raise ValueError(
+                f"`beta_start` and `beta_end` must satisfy 0 < beta_start <= beta_end < 1, got {beta_start} and {beta_end}."
+            )
+        if timestep_distribution not in _DISTRIBUTIONS:
+            raise ValueError(
+                f"`timestep_distribution` must be one of {_DISTRIBUTIONS}, got {timestep_distribution!r}."
+            )
+        shortest = 2 if timestep_distribution == "priority_official" else 1
+        if not shortest <= min_timesteps <= max_timesteps:
+            raise ValueError(
+                f"`min_timesteps` and `max_timesteps` must satisfy {shortest} <= min_timesteps <= max_timesteps with the "
+                f"{timestep_distribution!r} distribution, got {min_timesteps} and {max_timesteps}."
+            )
+        for name, value, low, high in (
+            ("noise_std", noise_std, 0, math.inf),
+            ("clean_share", 0.0 if clean_share is None else clean_share, 0, 1),
+            ("initial_p", initial_p, 0, 1),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"`{name}` must lie in [{low}, {high}], got {value}.")
+        if not -1 < discriminator_target < 1:
+            raise ValueError(
+                f"`discriminator_target` must lie in (-1, 1), as the mean sign of logits does, got {discriminator_target}."
+            )
+        for name, value in (("list_length", list_length), ("update_interval", update_interval)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1, got {value}.")
+        if not adaptation_kimg > 0:
+            raise ValueError(f"`adaptation_kimg` must be positive, got {adaptation_kimg}.")
+
+        self.p = float(initial_p)
+        # NumPy's legacy generator is what the reference implementation draws its list with.
+        self._random = np.random.RandomState(seed)
+        self._reset_observations()
+        self._iterations = 0
+        self._rebuild()
+
+        self.init_noise_sigma = 1.0
+        self.num_inference_steps: int | None = None
+        self.timesteps = torch.zeros(1, dtype=torch.int64)
+
+    def __len__(self) -> int:
+        return self.num_timesteps
+
+    def _rebuild(self) -> None:
+        """The chain for the current p, and a new list of timesteps."""
+        shortest, longest = self.config.min_timesteps, self.config.max_timesteps
+        self.num_timesteps = shortest + round(self.p * (longest - shortest))
+        self._build_tables()
+        probabilities = self.timestep_probabilities()
+        if self.config.timestep_distribution == "uniform":
+            probabilities = None  # NumPy draws otherwise, and so does the reference.
+        drawn = self._random.choice(np.arange(1, self.num_timesteps + 1), self._num_noisy_entries(), p=probabilities)
+        self.timestep_list = torch.zeros(self.config.list_length, dtype=torch.int64)
+        self.timestep_list[: len(drawn)] = torch.from_numpy(drawn)
+
+    def _num_noisy_entries(self) -> int:
+        length, clean_share = self.config.list_length, self.config.clean_share
+        if clean_share is None:
+            return min(round(length * self.p), length - length // 4)
+        return length - round(length * clean_share)
+
+    def _build_tables(self) -> None:
+        config = self.config
+        betas = _BETA_SCHEDULES[config.beta_schedule](config.beta_start, config.beta_end, self.num_timesteps)
+        # From here on in float32, as in the reference.
+        self.betas = torch.from_numpy(betas).float()
+        self.alphas_cumprod = torch.cat([torch.ones(1), (1 - self.betas).cumprod(0)])
+        self.signal_coefs = self.alphas_cumprod.sqrt()
+        self._unit_noise_coefs = (1 - self.alphas_cumprod).sqrt()
+        self.noise_coefs = self._unit_noise_coefs * config.noise_std
+
+    def timestep_probabilities(self) -> np.ndarray:
+        """Probabilities of t = 1, ..., T among the noisy entries of the list, float64 of shape (T,)."""
+        if self.config.timestep_distribution == "uniform":
+            weights = np.ones(self.num_timesteps)
+        else:
+            first = 0 if self.config.timestep_distribution == "priority_official" else 1
+            weights = np.arange(first, first + self.num_timesteps, dtype=np.float64)
+        return weights / weights.sum()
+
+    def set_timesteps(self, num_inference_steps: int | None = None, device: str | torch.device | None = None) -> None:
+        """
+        Sets the timesteps of a sampling run, of which there is one.
+
+        Raises:
+            ValueError: if another number than 1 is asked for.
+        """
+        if num_inference_steps not in (None, 1):
+            raise ValueError(
+                f"`num_inference_steps` must be 1: a Diffusion-GAN generator makes a sample in one evaluation and there is "
+                f"no reverse process to take more steps of; got {num_inference_steps}."
+            )
+        self.num_inference_steps = 1
+        self.timesteps = torch.zeros(1, dtype=torch.int64, device=device)
+
+    def scale_model_input(self, sample: torch.Tensor, timestep: int | torch.Tensor | None = None) -> torch.Tensor:
+        """Returns `sample` as it is."""
+        return sample
+
+    def sample_timesteps(
+        self,
+        batch_size: int,
+        device: str | torch.device | None = None,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """
+        Draws a timestep for each sample, uniformly and with replacement from the list.
+
+        Args:
+            batch_size (`int`): Number of samples B.
+            device (`str` or `torch.device`, *optional*): Where to put them.
+            generator (`torch.Generator`, *optional*): Source of the draws.
+
+        Returns:
+            `torch.Tensor` of shape (B,), int64, values in 0..T.
+        """
+        source = device if generator is None else generator.device
+        entries = torch.randint(self.config.list_length, (batch_size,), generator=generator, device=source)
+        return self._table("timestep_list", entries.device)[entries].to(device or entries.device)
+
+    def add_noise(
+        self,
+        original_samples: torch.Tensor,
+        noise: torch.Tensor | None,
+        timesteps: int | torch.Tensor,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
+        """
+        Diffuses samples: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise_std n (equation 2 of the paper); x_0 itself at t = 0.
+
+        Args:
+            original_samples (`torch.Tensor` of shape (B, ...)): x_0, images in [-1, 1] or vectors.
+            noise (`torch.Tensor` of the shape of the samples, *optional*):
+                n, standard normal; drawn inside the kernel if `None`.
+            timesteps (`int` or `torch.Tensor` of shape () or (B,)): t in 0..T.
+            generator (`torch.Generator`, *optional*): Source of the noise that is drawn.
+
+        Returns:
+            `torch.Tensor`: x_t, with the shape and dtype of the samples; differentiable in them.
+
+        Raises:
+            ValueError: if a timestep is out of range or the shapes do not match.
+        """
+        device = original_samples.device
+        if noise is not None:
+            # In the order of the reference, whose float64 results would not survive a float32 product of the two factors.
+            noise = self.config.noise_std * noise
+        return kernels.noise(
+            original_samples,
+            self._table("signal_coefs", device),
+            self._table("noise_coefs" if noise is None else "_unit_noise_coefs", device),
+            timesteps,
+            noise=noise,
+            generator=generator,
+        )
+
+    @torch.no_grad()
+    def observe(self, real_logits: torch.Tensor, new_images: bool = True) -> None:
+        """
+        Takes note of the discriminator's verdict on diffused real samples.
+
+        Args:
+            real_logits (`torch.Tensor` of shape (B, ...)): Outputs for real samples; may be many per sample.
+            new_images (`bool`, defaults to `True`):
+                Whether these samples count towards `adaptation_kimg`; not so when the same batch is judged again for a
+                gradient penalty.
+        """
+        margins = real_logits.detach() - self.config.decision_threshold
+        signs = torch.where(margins.isnan(), margins, margins.sign())  # torch says that the sign of NaN is 0
+        images = len(real_logits) if new_images else 0
+        # On the logits' device: reading the sum here would stall it.
+        seen = torch.stack([signs.sum().double(), signs.new_tensor(signs.numel()).double()])
+        self._observed = self._observed.to(seen.device) + seen
+        self._images += images
+
+    def adapt(self) -> bool:
+        """
+        Ends an iteration; every `update_interval` iterations T is updated from what was observed since. All processes of a
+        distributed run must call it.
+
+        Returns:
+            `bool`: whether T was updated.
+
+        Raises:
+            ValueError: if an update is due and nothing was observed, or the discriminator's outputs were not numbers.
+        """
+        self._iterations += 1
+        if self._iterations % self.config.update_interval:
+            return False
+        self.update()
+        return True
+
+    def update(self, discriminator_sign_mean: float | None = None, num_images: int | None = None) -> None:
+        """
+        Moves p by a fixed step towards more noise where the discriminator is surer of real samples than
+        `discriminator_target`, and towards less where it is less sure (equation 8 of the paper, linear in p as in its code),
+        and draws a new list of timesteps.
+
+        Args:
+            discriminator_sign_mean (`float`, *optional*):
+                Mean sign of the discriminator's outputs on real samples, in [-1, 1]. By default what [`observe`] collected
+                since the last update, in all processes.
+            num_images (`int`, *optional*): Real images since the last update, in all processes; decides the step.
+
+        Raises:
+            ValueError: if the mean is not a number in [-1, 1], or nothing was observed. The state is left as it was.
+        """
+        if discriminator_sign_mean is None or num_images is None:
+            observed = torch.cat([self._observed, self._observed.new_tensor([self._images])])
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.all_reduce(observed)
+            total, count, images = observed.tolist()
+            if count == 0:
+                raise ValueError("`observe` must be called with outputs for real samples before `update`.")
+            discriminator_sign_mean = total / count if discriminator_sign_mean is None else discriminator_sign_mean
+            num_images = int(images) if num_images is None else num_images
+        if not -1 <= discriminator_sign_mean <= 1:
+            raise ValueError(
+                f"`discriminator_sign_mean` must be a number in [-1, 1], got {discriminator_sign_mean}: the discriminator's "
+                "outputs on real samples are not numbers any more, or something else was passed."
+            )
+        direction = float(np.sign(discriminator_sign_mean - self.config.discriminator_target))
+        step = num_images / (self.config.adaptation_kimg * 1000)
+        self.p = min(max(self.p + direction * step, 0.0), 1.0)
+        self._reset_observations()
+        self._rebuild()
+
+    def _reset_observations(self) -> None:
+        self._observed = torch.zeros(2, dtype=torch.float64)  # sum of the signs, and their number
+        self._images = 0
+
+    def _table(self, name: str, device: torch.device) -> torch.Tensor:
+        """A table on `device`, where it stays for the next call."""
+        table = getattr(self, name)
+        if table.device != device:
+            table = table.to(device)
+            setattr(self, name, table)
+        return table
+
+    def state_dict(self) -> dict:
+        """What a resumed run needs beyond the config: p, the list, its random state, and what was observed so far."""
+        name, keys, *rest = self._random.get_state()
+        return {
+            "p": self.p,
+            "timestep_list": self.timestep_list.cpu(),
+            "observed": self._observed.cpu(),
+            "images": self._images,
+            "iterations": self._iterations,
+            "random": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """
+        Puts back what [`state_dict`] gave.
+
+        Raises:
+            ValueError: if the state does not belong to a scheduler of this config.
+        """
+        timestep_list = state["timestep_list"]
+        if len(timestep_list) != self.config.list_length or not 0 <= state["p"] <= 1:
+            raise ValueError(
+                f"`state` must have p in [0, 1] and a list of {self.config.list_length} timesteps, got p {state['p']} and "
+                f"{len(timestep_list)} timesteps."
+            )
+        self.p = state["p"]
+        self._rebuild()
+        self.timestep_list = timestep_list.clone()
+        self._observed = state["observed"].clone()
+        self._images = state["images"]
+        self._iterations = state["iterations"]
+        name, keys, *rest = state["random"]
+        self._random.set_state((name, keys.numpy().astype(np.uint32), *rest))
