@@ -19,6 +19,7 @@ _MODULE_OF = {
     "SPIGANScheduler": "gan_diffusion.schedulers.scheduling_spi_gan",
     "DiffusionGANScheduler": "gan_diffusion.schedulers.scheduling_diffusion_gan",
     "NCSNppGenerator": "gan_diffusion.models.generators.ncsnpp",
+    "LatentMLPGenerator": "gan_diffusion.models.generators.latent_mlp",
     "MLPGenerator": "gan_diffusion.models.generators.mlp",
     "DDGANDiscriminator": "gan_diffusion.models.discriminators.ddgan",
     "MLPDiscriminator": "gan_diffusion.models.discriminators.mlp",
@@ -49,6 +50,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from .models.discriminators.ddgan import DDGANDiscriminator
     from .models.discriminators.mlp import MLPDiscriminator
+    from .models.generators.latent_mlp import LatentMLPGenerator
     from .models.generators.mlp import MLPGenerator
     from .models.generators.ncsnpp import NCSNppGenerator
     from .pipelines.pipeline_ddgan import DDGANPipeline

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan_diffusion import MLPDiscriminator, MLPGenerator
+from gan_diffusion import LatentMLPGenerator, MLPDiscriminator, MLPGenerator
 from gan_diffusion.models.layers.embeddings import fourier_features
 from gan_diffusion.models.outputs import GeneratorOutput
 
@@ -137,3 +137,32 @@ def test_discriminator_flattens_small_images():
 def test_bad_configuration_is_refused(network_class, option, value):
     with pytest.raises(ValueError, match=f"{option}.*{value}"):
         network_class(**{option: value})
+
+
+def test_discriminator_of_single_samples():
+    sample, timestep, _, noisier = inputs()
+    torch.manual_seed(0)
+    discriminator = MLPDiscriminator(pairs=False)
+    logits = discriminator(sample, timestep)
+    assert logits.shape == (6, 1)
+    assert not torch.isclose(discriminator(sample, timestep + 1), logits).any()
+    with pytest.raises(ValueError, match="noisier_sample"):
+        discriminator(sample, timestep, noisier)
+    with pytest.raises(ValueError, match="noisier_sample"):
+        MLPDiscriminator()(sample, timestep)
+
+
+def test_latent_generator():
+    torch.manual_seed(0)
+    generator = LatentMLPGenerator(data_dim=3, latent_dim=5, hidden_dim=16, num_class_embeds=4)
+    latent, labels = torch.randn(6, 5), torch.arange(6) % 4
+    sample = generator(latent, labels).sample
+    assert sample.shape == (6, 3)
+    assert torch.equal(generator(latent, labels, return_dict=False)[0], sample)
+    assert not torch.isclose(generator(latent, (labels + 1) % 4).sample, sample).all(dim=1).any()
+    with pytest.raises(ValueError, match="latent"):
+        generator(latent[:, :4], labels)
+    with pytest.raises(ValueError, match="truncation_psi"):
+        generator(latent, labels, truncation_psi=0.7)
+    with pytest.raises(ValueError, match="class_labels"):
+        generator(latent)

@@ -2,8 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .discriminators import DDGANDiscriminator, MLPDiscriminator
-from .generators import MLPGenerator, NCSNppGenerator
+from .generators import LatentMLPGenerator, MLPGenerator, NCSNppGenerator
 from .outputs import GeneratorOutput
 
 
-__all__ = ["DDGANDiscriminator", "GeneratorOutput", "MLPDiscriminator", "MLPGenerator", "NCSNppGenerator"]
+__all__ = [
+    "DDGANDiscriminator",
+    "GeneratorOutput",
+    "LatentMLPGenerator",
+    "MLPDiscriminator",
+    "MLPGenerator",
+    "NCSNppGenerator",
+]

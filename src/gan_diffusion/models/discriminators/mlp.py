@@ -13,7 +13,7 @@ from ..layers.mlp import ConditionalMLP
 
 
 class MLPDiscriminator(ModelMixin, ConfigMixin):
-    r"""Discriminator D(x_t, t, x_{t+1}) for vectors: fully connected layers on the Fourier features of both.
+    r"""Discriminator D(x_t, t, x_{t+1}) or D(x_t, t) for vectors: fully connected layers on their Fourier features.
 
     Args:
         data_dim: Dimension D of the data.
@@ -22,6 +22,7 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
         num_octaves: Number of Fourier frequencies 1, 2, 4, ... of the inputs. Without them the discriminator does not see
             structure much finer than the extent of the data.
         num_class_embeds: Number of classes, for a class-conditional discriminator.
+        pairs: Whether it judges pairs of neighbouring states, as in DDGAN, rather than single samples.
 
     Raises:
         ValueError: From the constructor, if a width or number is too small.
@@ -35,26 +36,27 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
         num_layers: int = 3,
         num_octaves: int = 5,
         num_class_embeds: int | None = None,
+        pairs: bool = True,
     ):
         super().__init__()
         if num_octaves < 0:
             raise ValueError(f"num_octaves: expected at least 0, got {num_octaves}.")
-        in_dim = 2 * data_dim * (1 + 2 * num_octaves)
+        in_dim = (2 if pairs else 1) * data_dim * (1 + 2 * num_octaves)
         self.mlp = ConditionalMLP(in_dim, hidden_dim, num_layers, 1, num_class_embeds)
 
     def forward(
         self,
         sample: Tensor,
         timestep: Tensor | int | float,
-        noisier_sample: Tensor,
+        noisier_sample: Tensor | None = None,
         class_labels: Tensor | None = None,
     ) -> Tensor:
-        """Judges a pair of neighbouring states of the diffusion.
+        """Judges a sample, or a pair of neighbouring states of the diffusion.
 
         Args:
             sample: Less noisy state x_t, (B, data_dim), or any (B, ...) with as many values, which is flattened: a small image.
-            timestep: Index t of that state, 0..T-1: a number or a tensor of shape () or (B,).
-            noisier_sample: Noisier state x_{t+1}, of the shape of `sample`.
+            timestep: Index t of that state: a number or a tensor of shape () or (B,).
+            noisier_sample: Noisier state x_{t+1}, of the shape of `sample`, for a discriminator of pairs, else None.
             class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
 
         Returns:
@@ -68,12 +70,18 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
             raise ValueError(
                 f"sample: expected shape (batch, ...) with {self.config.data_dim} values each, got {tuple(sample.shape)}."
             )
-        if noisier_sample.shape != sample.shape:
+        if self.config.pairs != (noisier_sample is not None):
+            expected = "the noisier state" if self.config.pairs else "None"
+            raise ValueError(
+                f"noisier_sample: with pairs={self.config.pairs} the discriminator takes {expected} here."
+            )
+        if noisier_sample is not None and noisier_sample.shape != sample.shape:
             raise ValueError(
                 f"noisier_sample: expected the shape of sample, {tuple(sample.shape)}, got {tuple(noisier_sample.shape)}."
             )
         check_class_labels(class_labels, self.config.num_class_embeds, sample.shape[0])
         timesteps = expand_timesteps(timestep, sample.shape[0], sample.device)
 
-        pair = [fourier_features(state.flatten(1), self.config.num_octaves) for state in (sample, noisier_sample)]
-        return self.mlp(torch.cat(pair, dim=1), timesteps, class_labels)
+        states = [sample] if noisier_sample is None else [sample, noisier_sample]
+        features = [fourier_features(state.flatten(1), self.config.num_octaves) for state in states]
+        return self.mlp(torch.cat(features, dim=1), timesteps, class_labels)

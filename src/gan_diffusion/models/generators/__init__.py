@@ -1,8 +1,9 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+from .latent_mlp import LatentMLPGenerator
 from .mlp import MLPGenerator
 from .ncsnpp import NCSNppGenerator
 
 
-__all__ = ["MLPGenerator", "NCSNppGenerator"]
+__all__ = ["LatentMLPGenerator", "MLPGenerator", "NCSNppGenerator"]

@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The fully connected network of the MLP generator and discriminator."""
+"""The fully connected network of the MLP generators and discriminator."""
 
 from functools import partial
 
@@ -23,32 +23,41 @@ class ConditionalMLP(nn.Module):
         num_layers: Number of hidden layers, at least 1.
         out_dim: Width of the output.
         num_class_embeds: Number of classes; None without.
+        time_conditioning: Whether the network is told the time.
 
     Raises:
         ValueError: If a width or number is too small.
     """
 
     def __init__(
-        self, in_dim: int, hidden_dim: int, num_layers: int, out_dim: int, num_class_embeds: int | None = None
+        self,
+        in_dim: int,
+        hidden_dim: int,
+        num_layers: int,
+        out_dim: int,
+        num_class_embeds: int | None = None,
+        time_conditioning: bool = True,
     ):
         super().__init__()
         if hidden_dim < 4:
             raise ValueError(f"hidden_dim: expected at least 4, got {hidden_dim}.")
         if num_layers < 1:
             raise ValueError(f"num_layers: expected at least 1, got {num_layers}.")
-        self.time_embedding = TimestepMLP(hidden_dim, hidden_dim, F.silu)
+        self.time_embedding = TimestepMLP(hidden_dim, hidden_dim, F.silu) if time_conditioning else None
         self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, hidden_dim)
         self.linear_in = nn.Linear(in_dim, hidden_dim)
         self.layers = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(num_layers - 1))
         self.linear_out = nn.Linear(hidden_dim, out_dim)
 
-    def forward(self, features: Tensor, timesteps: Tensor, class_labels: Tensor | None = None) -> Tensor:
-        """(B, in_dim) -> (B, out_dim), given timesteps (B,) and, with classes, labels (B,)."""
-        embedding = sinusoidal_embedding(timesteps, self.linear_in.out_features)
-        condition = self.time_embedding(embedding.to(features.dtype))
+    def forward(self, features: Tensor, timesteps: Tensor | None = None, class_labels: Tensor | None = None) -> Tensor:
+        """(B, in_dim) -> (B, out_dim), given timesteps (B,) with time conditioning and labels (B,) with classes."""
+        hidden = self.linear_in(features)
+        if self.time_embedding is not None:
+            embedding = sinusoidal_embedding(timesteps, self.linear_in.out_features)
+            hidden = hidden + self.time_embedding(embedding.to(features.dtype))
         if self.class_embedding is not None:
-            condition = condition + self.class_embedding(class_labels)
-        hidden = _leaky_relu(self.linear_in(features) + condition)
+            hidden = hidden + self.class_embedding(class_labels)
+        hidden = _leaky_relu(hidden)
         for layer in self.layers:
             hidden = _leaky_relu(layer(hidden))
         return self.linear_out(hidden)

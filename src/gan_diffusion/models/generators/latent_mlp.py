@@ -1,0 +1,78 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""A fully connected generator of vectors from latents, in one evaluation."""
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor
+
+from ..layers.embeddings import check_class_labels
+from ..layers.mlp import ConditionalMLP
+from ..outputs import GeneratorOutput
+
+
+class LatentMLPGenerator(ModelMixin, ConfigMixin):
+    r"""Generator G(z) -> x for vectors: fully connected layers with leaky ReLU. Called like [`StyleGAN2Generator`].
+
+    Args:
+        data_dim: Dimension D of the data.
+        latent_dim: Width of z.
+        hidden_dim: Width of the hidden layers, at least 4.
+        num_layers: Number of hidden layers, at least 1.
+        num_class_embeds: Number of classes, for a class-conditional generator.
+
+    Raises:
+        ValueError: From the constructor, if a width or number is too small.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        data_dim: int = 2,
+        latent_dim: int = 2,
+        hidden_dim: int = 128,
+        num_layers: int = 3,
+        num_class_embeds: int | None = None,
+    ):
+        super().__init__()
+        self.mlp = ConditionalMLP(
+            latent_dim, hidden_dim, num_layers, data_dim, num_class_embeds, time_conditioning=False
+        )
+
+    def forward(
+        self,
+        latent: Tensor,
+        class_labels: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        noise_mode: str = "random",
+        return_dict: bool = True,
+        *,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+    ) -> GeneratorOutput | tuple[Tensor]:
+        """Makes vectors.
+
+        Args:
+            latent: z ~ N(0, I), (B, latent_dim).
+            class_labels: Integer labels (B,) for a class-conditional generator, else None.
+            truncation_psi: 1; there is no space of styles to truncate in.
+            noise_mode: Without effect: there is no layer noise.
+            return_dict: Return a `GeneratorOutput` rather than a tuple.
+            generator: Without effect: there is no layer noise.
+
+        Returns:
+            Vectors as `.sample`, (B, data_dim), not limited to any range.
+
+        Raises:
+            ValueError: If a shape is not as described, class labels are missing, unexpected or out of range, or
+                `truncation_psi` is not 1.
+            TypeError: If class labels are not integers.
+        """
+        if latent.ndim != 2 or latent.shape[1] != self.config.latent_dim:
+            raise ValueError(f"latent: expected shape (batch, {self.config.latent_dim}), got {tuple(latent.shape)}.")
+        if truncation_psi != 1.0:
+            raise ValueError(f"truncation_psi: an MLP has no styles to truncate, expected 1, got {truncation_psi}.")
+        check_class_labels(class_labels, self.config.num_class_embeds, latent.shape[0])
+        output = self.mlp(latent, class_labels=class_labels)
+        return GeneratorOutput(sample=output) if return_dict else (output,)
