@@ -20,7 +20,7 @@ ALLOWED = {
     "schedulers": {"kernels"},
     "models": set(),
     "conversion": {"models"},
-    "pipelines": {"schedulers", "models", "registration"},
+    "pipelines": {"schedulers", "models", "recipes", "registration"},
     "metrics": set(),
     "recipes": {""},
     "registration": set(),

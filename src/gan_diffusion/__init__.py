@@ -15,6 +15,7 @@ __version__ = "0.1.0.dev0"
 
 _MODULE_OF = {
     "DDGANPipeline": "gan_diffusion.pipelines.pipeline_ddgan",
+    "DiffusionGANPipeline": "gan_diffusion.pipelines.pipeline_diffusion_gan",
     "DDGANScheduler": "gan_diffusion.schedulers.scheduling_ddgan",
     "SPIGANScheduler": "gan_diffusion.schedulers.scheduling_spi_gan",
     "DiffusionGANScheduler": "gan_diffusion.schedulers.scheduling_diffusion_gan",
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .models.generators.mlp import MLPGenerator
     from .models.generators.ncsnpp import NCSNppGenerator
     from .pipelines.pipeline_ddgan import DDGANPipeline
+    from .pipelines.pipeline_diffusion_gan import DiffusionGANPipeline
     from .schedulers.scheduling_ddgan import DDGANScheduler
     from .schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
     from .schedulers.scheduling_spi_gan import SPIGANScheduler

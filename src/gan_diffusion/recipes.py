@@ -12,6 +12,7 @@ import json
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -26,6 +27,14 @@ def _recipe_folders() -> list[Path]:
 def list_recipes() -> list[str]:
     """Names of all recipes that can be loaded by name, sorted."""
     return sorted({index.parent.name for folder in _recipe_folders() for index in folder.glob("*/model_index.json")})
+
+
+def sample_shape(config: dict[str, Any], resolution: int | None = None) -> tuple[int, ...]:
+    """Shape of one sample of a generator with this config, (C, H, W) or (D,), with another image side if one is given."""
+    if config.get("data_dim") is not None:
+        return (config["data_dim"],)
+    side = resolution or config["sample_size"]
+    return (config["out_channels"] if "out_channels" in config else config["in_channels"], side, side)
 
 
 @dataclass(frozen=True)
@@ -68,10 +77,7 @@ class Recipe:
     def sample_shape(self, resolution: int | None = None) -> tuple[int, ...]:
         """Shape of one sample of the recipe's generator, (C, H, W) or (D,), with another image side if one is given."""
         config = json.loads((self.path / "generator" / "config.json").read_text())
-        if "data_dim" in config:
-            return (config["data_dim"],)
-        side = resolution or config["sample_size"]
-        return (config["in_channels"], side, side)
+        return sample_shape(config, resolution)
 
     def component_class(self, name: str) -> type:
         """

@@ -4,15 +4,15 @@
 from collections.abc import Callable
 
 import torch
-from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
 from diffusers.utils.torch_utils import randn_tensor
 
 from ..schedulers.scheduling_ddgan import DDGANScheduler
+from .common import GANPipelineMixin
 
 
-class DDGANPipeline(DiffusionPipeline):
+class DDGANPipeline(GANPipelineMixin, DiffusionPipeline):
     r"""
     Images (or vectors) from a denoising diffusion GAN (arXiv 2112.07804) in as many network evaluations as the model was
     trained with, 1 to 8.
@@ -36,58 +36,9 @@ class DDGANPipeline(DiffusionPipeline):
     ```
     """
 
-    model_cpu_offload_seq = "generator"
-    _callback_tensor_inputs = ["latents"]
-
     def __init__(self, generator: ModelMixin, scheduler: DDGANScheduler):
         super().__init__()
         self.register_modules(generator=generator, scheduler=scheduler)
-        self.image_processor = VaeImageProcessor(vae_scale_factor=1)
-        self._num_timesteps = 0
-
-    @property
-    def num_timesteps(self) -> int:
-        """Number of denoising steps of the latest call."""
-        return self._num_timesteps
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample: (C, H, W) for images, (D,) for vectors."""
-        config = self.generator.config
-        if "data_dim" in config:
-            return (config.data_dim,)
-        return (config.in_channels, config.sample_size, config.sample_size)
-
-    def check_inputs(
-        self,
-        batch_size: int,
-        class_labels: list[int] | torch.Tensor | None,
-        latents: torch.Tensor | None,
-        output_type: str,
-        callback_on_step_end_tensor_inputs: list[str],
-    ) -> None:
-        """
-        Checks what only the pipeline can check; networks and scheduler check the rest.
-
-        Raises:
-            ValueError: naming the argument.
-        """
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
-        if output_type not in ("pil", "np", "pt", "latent"):
-            raise ValueError(f"`output_type` must be 'pil', 'np', 'pt' or 'latent', got {output_type!r}.")
-        if output_type == "pil" and len(self.sample_shape) != 3:
-            raise ValueError("`output_type` 'pil' needs an image model; this one makes vectors: use 'pt' or 'np'.")
-        unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
-        if unknown:
-            raise ValueError(
-                f"`callback_on_step_end_tensor_inputs` may name {self._callback_tensor_inputs}, got {sorted(unknown)}."
-            )
-        shape = (batch_size, *self.sample_shape)
-        if latents is not None and tuple(latents.shape) != shape:
-            raise ValueError(f"`latents` must have shape {shape}, got {tuple(latents.shape)}.")
-        if class_labels is not None and len(class_labels) != batch_size:
-            raise ValueError(f"`class_labels` must hold {batch_size} labels, one per image, got {len(class_labels)}.")
 
     def prepare_latents(
         self,
@@ -147,7 +98,9 @@ class DDGANPipeline(DiffusionPipeline):
         Raises:
             ValueError: if an argument is out of range or does not fit the model.
         """
-        self.check_inputs(batch_size, class_labels, latents, output_type, callback_on_step_end_tensor_inputs)
+        self.check_inputs(
+            batch_size, class_labels, latents, self.sample_shape, output_type, callback_on_step_end_tensor_inputs
+        )
         device = self._execution_device
         dtype = self.generator.dtype
 
@@ -165,22 +118,10 @@ class DDGANPipeline(DiffusionPipeline):
             pred_original_sample = self.generator(model_input, t, z, class_labels=class_labels).sample
             latents = self.scheduler.step(pred_original_sample, t, latents, generator=generator).prev_sample
 
-            if callback_on_step_end is not None:
-                callback_kwargs = {}
-                for name in callback_on_step_end_tensor_inputs:
-                    callback_kwargs[name] = locals()[name]
-                latents = callback_on_step_end(self, i, t, callback_kwargs).pop("latents", latents)
+            latents = self._call_back(callback_on_step_end, callback_on_step_end_tensor_inputs, i, t, latents)
 
         images = self._postprocess(latents, output_type)
         self.maybe_free_model_hooks()
         if not return_dict:
             return (images,)
         return ImagePipelineOutput(images=images)
-
-    def _postprocess(self, latents: torch.Tensor, output_type: str):
-        if output_type == "latent":
-            return latents
-        if latents.ndim == 4:
-            # numpy knows no bfloat16.
-            return self.image_processor.postprocess(latents.float(), output_type=output_type)
-        return latents.float().cpu().numpy() if output_type == "np" else latents
