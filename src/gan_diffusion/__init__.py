@@ -22,6 +22,7 @@ _MODULE_OF = {
     "NCSNppGenerator": "gan_diffusion.models.generators.ncsnpp",
     "LatentMLPGenerator": "gan_diffusion.models.generators.latent_mlp",
     "MLPGenerator": "gan_diffusion.models.generators.mlp",
+    "StyleGAN2Generator": "gan_diffusion.models.generators.stylegan2",
     "DDGANDiscriminator": "gan_diffusion.models.discriminators.ddgan",
     "MLPDiscriminator": "gan_diffusion.models.discriminators.mlp",
     # diffusers asks the registered package for the base classes by these names.
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from .models.generators.latent_mlp import LatentMLPGenerator
     from .models.generators.mlp import MLPGenerator
     from .models.generators.ncsnpp import NCSNppGenerator
+    from .models.generators.stylegan2 import StyleGAN2Generator
     from .pipelines.pipeline_ddgan import DDGANPipeline
     from .pipelines.pipeline_diffusion_gan import DiffusionGANPipeline
     from .schedulers.scheduling_ddgan import DDGANScheduler

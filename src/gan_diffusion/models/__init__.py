@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .discriminators import DDGANDiscriminator, MLPDiscriminator
-from .generators import LatentMLPGenerator, MLPGenerator, NCSNppGenerator
+from .generators import LatentMLPGenerator, MLPGenerator, NCSNppGenerator, StyleGAN2Generator, StyleGAN2Output
 from .outputs import GeneratorOutput
 
 
@@ -13,4 +13,6 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "NCSNppGenerator",
+    "StyleGAN2Generator",
+    "StyleGAN2Output",
 ]

@@ -4,6 +4,7 @@
 from .latent_mlp import LatentMLPGenerator
 from .mlp import MLPGenerator
 from .ncsnpp import NCSNppGenerator
+from .stylegan2 import StyleGAN2Generator, StyleGAN2Output
 
 
-__all__ = ["LatentMLPGenerator", "MLPGenerator", "NCSNppGenerator"]
+__all__ = ["LatentMLPGenerator", "MLPGenerator", "NCSNppGenerator", "StyleGAN2Generator", "StyleGAN2Output"]

@@ -3,9 +3,12 @@
 
 from .attention import AttentionBlock
 from .embeddings import FourierEmbedding, LatentMapping, TimestepMLP, pixel_norm, sinusoidal_embedding
+from .equalized import EqualizedConv2d, EqualizedLinear, leaky_relu
 from .initialization import conv, linear, variance_scaling_
 from .minibatch_stddev import minibatch_stddev
+from .modulated_conv import ModulatedConv2d, demodulation
 from .normalization import AdaptiveGroupNorm, GroupNorm
+from .pyramid import pyramid_channels
 from .resampling import (
     ConvDownsample,
     ConvUpsample,
@@ -15,6 +18,7 @@ from .resampling import (
     fir_downsample,
     fir_kernel,
     fir_upsample,
+    resampled_conv,
 )
 
 
@@ -24,19 +28,26 @@ __all__ = [
     "ConvDownsample",
     "ConvUpsample",
     "Downsample",
+    "EqualizedConv2d",
+    "EqualizedLinear",
     "FourierEmbedding",
     "GroupNorm",
     "LatentMapping",
+    "ModulatedConv2d",
     "TimestepMLP",
     "Upsample",
     "conv",
+    "demodulation",
     "fir_blur",
     "fir_downsample",
     "fir_kernel",
     "fir_upsample",
+    "leaky_relu",
     "linear",
     "minibatch_stddev",
     "pixel_norm",
+    "pyramid_channels",
+    "resampled_conv",
     "sinusoidal_embedding",
     "variance_scaling_",
 ]

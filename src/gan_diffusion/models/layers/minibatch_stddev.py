@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 
-def minibatch_stddev(sample: Tensor, group_size: int = 4) -> Tensor:
-    """Appends one channel: the mean standard deviation of the features within a group of samples.
+def minibatch_stddev(sample: Tensor, group_size: int = 4, num_channels: int = 1) -> Tensor:
+    """Appends channels: the mean standard deviation of the features within a group of samples.
 
     A batch of B is cut into M = B / g sets of g samples; sample b belongs to set b mod M. g is `group_size`, or, where
     that does not divide B, the largest divisor of B below it, so that any batch works: B = 6 with groups of 4 gives two
@@ -17,14 +17,15 @@ def minibatch_stddev(sample: Tensor, group_size: int = 4) -> Tensor:
     Args:
         sample: Tensor (B, C, H, W).
         group_size: Largest number of samples per set, at least 1.
+        num_channels: Number F of channels to append, a divisor of C: channel f is the mean over the f-th C / F features.
 
     Returns:
-        Tensor (B, C + 1, H, W) of the same dtype; the statistic itself is computed in float32 or better.
+        Tensor (B, C + F, H, W) of the same dtype; the statistic itself is computed in float32 or better.
     """
     batch_size, channels, height, width = sample.shape
     group = next(size for size in range(min(group_size, batch_size), 0, -1) if batch_size % size == 0)
     stats = sample if sample.dtype == torch.float64 else sample.float()
-    stats = stats.reshape(group, batch_size // group, channels, height, width)
-    stddev = (stats.var(dim=0, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))  # [set]
-    stddev = stddev.to(sample.dtype).repeat(group)[:, None, None, None].expand(-1, 1, height, width)
+    stats = stats.reshape(group, batch_size // group, num_channels, channels // num_channels, height, width)
+    stddev = (stats.var(dim=0, correction=0) + 1e-8).sqrt().mean(dim=(2, 3, 4))  # [set, channel]
+    stddev = stddev.to(sample.dtype).repeat(group, 1)[:, :, None, None].expand(-1, -1, height, width)
     return torch.cat([sample, stddev], dim=1)

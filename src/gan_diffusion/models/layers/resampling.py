@@ -108,6 +108,44 @@ def fir_blur(sample: Tensor, kernel: Tensor) -> Tensor:
     return _Filter.apply(sample, kernel, 1, kernel.shape[-1] // 2)
 
 
+def resampled_conv(
+    sample: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    kernel: Tensor | None = None,
+    resample: str | None = None,
+) -> Tensor:
+    """Convolution with zero padding, joined with resampling by two at the cost of the lower resolution (StyleGAN2).
+
+    Down: the low-pass kernel, then the learned filter at every second position. Up: the learned filter on the
+    zero-inserted image, as a transposed convolution, then the low-pass kernel. The transposed convolution reads a 3x3
+    weight the other way round than an ordinary one does.
+
+    Args:
+        sample: Tensor (B, C, H, W).
+        weight: Tensor (O, C, k, k), k = 1 or 3.
+        bias: Tensor (O,), or None.
+        kernel: What `fir_kernel` returns; needed with `resample`.
+        resample: None, "up" or "down".
+
+    Returns:
+        Tensor (B, O, H, W), (B, O, 2H, 2W) or (B, O, H // 2, W // 2).
+    """
+    size = weight.shape[-1]
+    if resample is None:
+        return F.conv2d(sample, weight, bias, padding=size // 2)
+    if resample == "down":
+        if size == 1:
+            return F.conv2d(fir_downsample(sample, kernel), weight, bias)
+        return F.conv2d(fir_blur(sample, kernel), weight, bias, stride=2)
+    if size == 1:
+        hidden = fir_upsample(F.conv2d(sample, weight), kernel)
+    else:
+        hidden = F.conv_transpose2d(sample, weight.transpose(0, 1), stride=2)
+        hidden = _Filter.apply(hidden, 4 * kernel, 1, (kernel.shape[-1] - 2) // 2)
+    return hidden if bias is None else hidden.add_(bias[:, None, None])
+
+
 class Upsample(nn.Module):
     """Doubles height and width: FIR with the given taps, or nearest neighbour without."""
 
