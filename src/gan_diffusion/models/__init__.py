@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-from .discriminators import DDGANDiscriminator, MLPDiscriminator
+from .discriminators import DDGANDiscriminator, MLPDiscriminator, StyleGAN2Discriminator
 from .generators import LatentMLPGenerator, MLPGenerator, NCSNppGenerator, StyleGAN2Generator, StyleGAN2Output
 from .outputs import GeneratorOutput
 
@@ -13,6 +13,7 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "NCSNppGenerator",
+    "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "StyleGAN2Output",
 ]

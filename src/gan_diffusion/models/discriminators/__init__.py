@@ -3,6 +3,7 @@
 
 from .ddgan import DDGANDiscriminator
 from .mlp import MLPDiscriminator
+from .stylegan2 import StyleGAN2Discriminator
 
 
-__all__ = ["DDGANDiscriminator", "MLPDiscriminator"]
+__all__ = ["DDGANDiscriminator", "MLPDiscriminator", "StyleGAN2Discriminator"]

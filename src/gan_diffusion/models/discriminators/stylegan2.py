@@ -1,0 +1,120 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The StyleGAN2 discriminator, told the timestep."""
+
+import math
+
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor
+
+from ..layers.embeddings import check_class_labels, expand_timesteps
+from .stylegan2_blocks import ConditionMapping, StyleGAN2Epilogue, StyleGAN2Trunk
+
+
+class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
+    r"""Discriminator D(x_t, t) of Diffusion-GAN (Wang et al., ICLR 2023) on StyleGAN2 (Karras et al., CVPR 2020).
+
+    Timestep and class become a vector that the features of the image are projected on (Miyato and Koyama, ICLR 2018). It
+    runs in channels-last memory format on the CPU.
+
+    The reference feeds the number t itself to that path ("official"), which tells clean from noisy images and little
+    more: at initialisation, all t > 0 give the same vector, t = 0 gives logits of exactly zero, and a label next to a
+    large t is lost. "sinusoidal" has none of these flaws.
+
+    Args:
+        sample_size: Height and width of the images, a power of two from 4 up.
+        in_channels: Image channels.
+        channel_base: Width of each level times its resolution.
+        channel_max: Largest width.
+        architecture: "resnet" (levels have residual connections), "skip" (the image enters at every level) or "orig"
+            (neither).
+        timestep_embedding: "sinusoidal", "official", or None for a discriminator that does not see t.
+        timestep_embed_dim: Number of sines and cosines, at least 4, for "sinusoidal".
+        num_mapping_layers: Number of layers from the embedded condition to the vector.
+        mapping_lr_multiplier: Factor of their learning rate.
+        num_class_embeds: Number of classes, for a class-conditional discriminator.
+        stddev_group_size: Number of samples compared by the minibatch standard deviation layer. Batches have to divide by
+            it; those that are smaller are one group.
+        num_stddev_channels: Channels of that layer; 0 for none.
+        fir_kernel: Taps of the downsampling filter.
+        activation_clamp: Bound of the absolute activations, or None.
+
+    Raises:
+        ValueError: From the constructor, if an option is out of range.
+    """
+
+    _no_split_modules = ["StyleGAN2DiscriminatorBlock"]
+
+    @register_to_config
+    def __init__(
+        self,
+        sample_size: int = 32,
+        in_channels: int = 3,
+        channel_base: int = 32768,
+        channel_max: int = 512,
+        architecture: str = "resnet",
+        timestep_embedding: str | None = "sinusoidal",
+        timestep_embed_dim: int = 256,
+        num_mapping_layers: int = 8,
+        mapping_lr_multiplier: float = 0.01,
+        num_class_embeds: int | None = None,
+        stddev_group_size: int = 4,
+        num_stddev_channels: int = 1,
+        fir_kernel: tuple[float, ...] = (1, 3, 3, 1),
+        activation_clamp: float | None = 256.0,
+    ):
+        super().__init__()
+        self.trunk = StyleGAN2Trunk(
+            sample_size, in_channels, channel_base, channel_max, architecture, fir_kernel, activation_clamp
+        )
+        width = self.trunk.out_channels
+        self.mapping = None
+        if timestep_embedding is not None or num_class_embeds is not None:
+            self.mapping = ConditionMapping(
+                width,
+                timestep_embedding,
+                timestep_embed_dim,
+                num_class_embeds,
+                num_mapping_layers,
+                mapping_lr_multiplier,
+            )
+        out_features = 1 if self.mapping is None else width
+        self.epilogue = StyleGAN2Epilogue(
+            width, out_features, stddev_group_size, num_stddev_channels, activation_clamp
+        )
+
+    def forward(
+        self, sample: Tensor, timestep: Tensor | int | float | None, class_labels: Tensor | None = None
+    ) -> Tensor:
+        """Judges diffused images.
+
+        Args:
+            sample: Image x_t, (B, in_channels, sample_size, sample_size).
+            timestep: t, 0 for a clean image: a number or a tensor of shape () or (B,). None, or anything, with
+                `timestep_embedding=None`.
+            class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
+
+        Returns:
+            Logits (B, 1); positive means real.
+
+        Raises:
+            ValueError: If a shape is not as described, the batch does not divide by the group size, the timestep is
+                missing, or class labels are missing, unexpected or out of range.
+            TypeError: If class labels are not integers.
+        """
+        batch_size = sample.shape[0]
+        check_class_labels(class_labels, self.config.num_class_embeds, batch_size)
+        if self.config.timestep_embedding is None:
+            timestep = None
+        elif timestep is None:
+            raise ValueError("timestep: expected a number or a tensor, got None; the discriminator depends on it.")
+        else:
+            timestep = expand_timesteps(timestep, batch_size, sample.device)
+
+        features = self.epilogue(self.trunk(sample))
+        if self.mapping is None:
+            return features
+        condition = self.mapping(timestep, class_labels, features.dtype)
+        return (features * condition).sum(dim=1, keepdim=True) / math.sqrt(condition.shape[1])
