@@ -25,7 +25,7 @@ ALLOWED = {
     "recipes": {""},
     "registration": set(),
     "hub": {"recipes"},
-    "training": {"schedulers", "models", "recipes", "kernels"},
+    "training": {"schedulers", "models", "recipes", "kernels", "hub"},
     "__init__": {"registration", "schedulers", "models", "pipelines"},
 }
 

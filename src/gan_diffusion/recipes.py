@@ -76,8 +76,7 @@ class Recipe:
 
     def sample_shape(self, resolution: int | None = None) -> tuple[int, ...]:
         """Shape of one sample of the recipe's generator, (C, H, W) or (D,), with another image side if one is given."""
-        config = json.loads((self.path / "generator" / "config.json").read_text())
-        return sample_shape(config, resolution)
+        return sample_shape(self.config("generator"), resolution)
 
     def component_class(self, name: str) -> type:
         """
@@ -88,13 +87,19 @@ class Recipe:
         """
         import gan_diffusion
 
+        class_name = self.config(name).get("_class_name")
+        if class_name not in gan_diffusion.__all__:
+            raise ValueError(
+                f"Recipe {self.name!r} names the {name} class {class_name!r}, which gan_diffusion does not have."
+            )
+        return getattr(gan_diffusion, class_name)
+
+    def config(self, name: str) -> dict[str, Any]:
+        """Config of the component in subfolder `name`, as it stands in the recipe."""
         file = self.path / name / ("scheduler_config.json" if name == "scheduler" else "config.json")
         if not file.is_file():
             raise ValueError(f"Recipe {self.name!r} has no {file.relative_to(self.path)}.")
-        class_name = json.loads(file.read_text()).get("_class_name")
-        if class_name not in gan_diffusion.__all__:
-            raise ValueError(f"{file} names the class {class_name!r}, which gan_diffusion does not have.")
-        return getattr(gan_diffusion, class_name)
+        return json.loads(file.read_text())
 
     def build(self, name: str, **overrides):
         """

@@ -98,7 +98,7 @@ def test_three_training_steps_equal_the_reference():
         optimizer_d.step()
         optimizer_d.zero_grad()
 
-        output = objective.generator_step(real, draws=draws(step, "G"))
+        output = objective.generator_step(real, step, draws=draws(step, "G"))
         output.loss.backward()
         assert_matches(output.loss, golden["loss.errG"][step], name="errG")
         assert all(parameter.grad is None for parameter in discriminator.parameters())
@@ -176,7 +176,7 @@ def test_losses_at_zero_logits_are_log_two():
     discriminator = Linear()
     discriminator.weight.data.zero_()
     objective = DDGANObjective(Zero(), discriminator, DDGANScheduler(4), 3, r1_gamma=0.0)
-    logs = objective.discriminator_step(x, 0).logs | objective.generator_step(x).logs
+    logs = objective.discriminator_step(x, 0).logs | objective.generator_step(x, 0).logs
     assert all(abs(value.item() - math.log(2)) < 1e-6 for value in logs.values()) and len(logs) == 3
 
 
@@ -187,7 +187,7 @@ def test_each_step_moves_only_its_own_network():
     objective.discriminator_step(x, 0).loss.backward()
     assert generator.scale.grad is None and discriminator.weight.grad is not None
     discriminator.weight.grad = None
-    objective.generator_step(x).loss.backward()
+    objective.generator_step(x, 0).loss.backward()
     assert generator.scale.grad is not None and discriminator.weight.grad is None
     assert discriminator.weight.requires_grad
 

@@ -1,19 +1,27 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-from .arguments import DDGANArguments, TrainingArguments, parse_arguments
+from .arguments import DDGANArguments, DiffusionGANArguments, TrainingArguments, parse_arguments
 from .data import TrainingData, load_training_dataset
+from .diffused_discriminator import DiffusedDiscriminator
 from .loop import Trainer, make_accelerator
-from .objectives import DDGANDraws, DDGANObjective
+from .objectives import DDGANDraws, DDGANObjective, DiffusionGANDraws, DiffusionGANObjective, Objective
+from .run import TrainingRun
 
 
 __all__ = [
     "DDGANArguments",
     "DDGANDraws",
     "DDGANObjective",
+    "DiffusedDiscriminator",
+    "DiffusionGANArguments",
+    "DiffusionGANDraws",
+    "DiffusionGANObjective",
+    "Objective",
     "Trainer",
     "TrainingArguments",
     "TrainingData",
+    "TrainingRun",
     "load_training_dataset",
     "make_accelerator",
     "parse_arguments",

@@ -64,7 +64,11 @@ class TrainingArguments:
     adam_beta2: float = _option(0.9, "Adam's beta2, both networks.")
     adam_epsilon: float = _option(1e-8, "Adam's epsilon, both networks.")
     max_grad_norm: float | None = _option(None, "Clip the gradient norm of each network. Default: no clipping.")
-    ema_decay: float = _option(0.9999, "Decay of the generator's moving average; 0 keeps the raw weights.")
+    ema_decay: float = _option(0.9999, "Decay of the generator's moving average per step; 0 keeps the raw weights.")
+    ema_kimg: float | None = _option(
+        None, "Half-life of the moving average in thousands of images; replaces ema_decay."
+    )
+    ema_rampup: float | None = _option(None, "Limit that half-life to this share of the images seen so far.")
     mixed_precision: Literal["no", "fp16", "bf16"] | None = _option(None, "Default: what accelerate is set to.")
     gradient_checkpointing: bool = _option(False, "Less memory for more time in the generator.")
     allow_tf32: bool = _option(False, "TF32 matrix products on Ampere and later GPUs.")
@@ -96,6 +100,9 @@ class TrainingArguments:
                 raise ValueError(f"`--{name}` must be at least 1, got {getattr(self, name)}.")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"`--ema_decay` must be in [0, 1), got {self.ema_decay}.")
+        for name in ("ema_kimg", "ema_rampup"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
+                raise ValueError(f"`--{name}` must be positive, got {getattr(self, name)}.")
 
 
 @dataclass
@@ -106,7 +113,36 @@ class DDGANArguments(TrainingArguments):
     r1_interval: int = _option(1, "R1 enters every so many steps, without a correction of its weight.")
 
 
+@dataclass
+class DiffusionGANArguments(TrainingArguments):
+    """[`TrainingArguments`] and the options of Diffusion-GAN. The noise has its own in the recipe's scheduler config."""
+
+    r1_gamma: float = _option(0.01, "Weight of the R1 penalty on the clean image; 0 turns it off.")
+    r1_interval: int = _option(16, "R1 has a step of its own every so many steps, multiplied by their number.")
+    path_length_weight: float = _option(0.0, "Weight of the path-length regularisation; 0 turns it off.")
+    path_length_interval: int = _option(
+        4,
+        "Path lengths have a step of their own every so many steps; slows Adam down even at weight 0, unless 0 itself.",
+    )
+    style_mixing_probability: float = _option(0.0, "Share of the steps that mix the styles of two latents.")
+
+
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
+
+
+# Options that may change between a run and its continuation: the numbers in a checkpoint do not depend on them. The recipe and
+# the resolution act through the networks' configs, which a checkpoint knows.
+_FREE_OPTIONS = {
+    "recipe", "output_dir", "cache_dir", "dataloader_num_workers", "resolution", "num_train_epochs", "max_train_steps",
+    "gradient_checkpointing", "allow_tf32", "checkpointing_steps", "checkpoints_total_limit", "resume_from_checkpoint",
+    "validation_steps", "num_validation_images", "logging_steps", "logging_dir", "report_to",
+    "image_column", "label_column",
+}  # fmt: skip
+
+
+def fixed_options(arguments: TrainingArguments) -> dict:
+    """The options that decide what a checkpoint's numbers mean."""
+    return {name: value for name, value in vars(arguments).items() if name not in _FREE_OPTIONS}
 
 
 def parse_arguments(

@@ -21,20 +21,14 @@ from diffusers.utils import logging, make_image_grid
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm.auto import tqdm
 
-from .arguments import TrainingArguments
+from .arguments import TrainingArguments, fixed_options
 from .data import TrainingData
+from .objectives.base import Objective
+from .schedules import cosine_factor, ema_decay, lazy_adam
 from .state import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
 
 
 logger = logging.get_logger(__name__)
-
-# Options that decide what a checkpoint's numbers mean. Others, such as how often to save, may change between runs.
-_FIXED_OPTIONS = (
-    "dataset_name", "dataset_config_name", "dataset_split", "train_data_dir", "max_train_samples", "resize_mode",
-    "stack_channels", "random_flip", "class_conditional", "seed", "train_batch_size", "gradient_accumulation_steps",
-    "learning_rate_g", "learning_rate_d", "lr_scheduler", "lr_eta_min", "adam_beta1", "adam_beta2", "adam_epsilon",
-    "max_grad_norm", "ema_decay", "mixed_precision", "r1_gamma", "r1_interval",
-)  # fmt: skip
 
 
 def make_accelerator(arguments: TrainingArguments) -> Accelerator:
@@ -89,12 +83,12 @@ class Trainer:
     """
     Trains a generator against a discriminator.
 
-    One optimiser step of each network per batch, moving average of the generator, learning rates changed every epoch,
+    One optimiser step of each network per batch, and one more for each lazy penalty that is due; moving average of the
+    generator, learning rates changed every epoch,
     checkpoints from which the same command goes on exactly, grids of samples from a fixed seed, losses to a tracker.
 
     Args:
-        objective: With `generator`, `discriminator`, `discriminator_step` and `generator_step`; see
-            [`~training.objectives.DDGANObjective`].
+        objective ([`~training.objectives.Objective`]): The networks and their losses.
         pipeline ([`DiffusionPipeline`]): Samples from the objective's generator; it is what the run produces.
         data ([`TrainingData`]): Batches.
         arguments ([`TrainingArguments`]): Options.
@@ -103,7 +97,7 @@ class Trainer:
 
     def __init__(
         self,
-        objective,
+        objective: Objective,
         pipeline: DiffusionPipeline,
         data: TrainingData,
         arguments: TrainingArguments,
@@ -125,12 +119,13 @@ class Trainer:
             for network in (self.generator, self.discriminator):
                 network.to(memory_format=torch.channels_last)
 
-        def adam(network, learning_rate):
+        def adam(network, learning_rate, penalty_interval):
             betas = (arguments.adam_beta1, arguments.adam_beta2)
+            learning_rate, betas = lazy_adam(learning_rate, betas, penalty_interval)
             return torch.optim.Adam(network.parameters(), learning_rate, betas, arguments.adam_epsilon)
 
-        optimizer_g = adam(self.generator, arguments.learning_rate_g)
-        optimizer_d = adam(self.discriminator, arguments.learning_rate_d)
+        optimizer_g = adam(self.generator, arguments.learning_rate_g, objective.generator_penalty_interval)
+        optimizer_d = adam(self.discriminator, arguments.learning_rate_d, objective.discriminator_penalty_interval)
         objective.generator, objective.discriminator, self.optimizer_g, self.optimizer_d = accelerator.prepare(
             self.generator, self.discriminator, optimizer_g, optimizer_d
         )
@@ -143,10 +138,8 @@ class Trainer:
             self.lr_schedules = [self._cosine(optimizer) for optimizer in (optimizer_g, optimizer_d)]
 
         self.ema = None
-        if arguments.ema_decay > 0:
-            # A decay that is constant from the first step on: the method has no warm-up.
-            decay = arguments.ema_decay
-            self.ema = EMAModel(self.generator.parameters(), decay=decay, min_decay=decay, foreach=True)
+        if arguments.ema_decay > 0 or arguments.ema_kimg is not None:
+            self.ema = EMAModel(self.generator.parameters(), foreach=True)
             self.ema.to(accelerator.device)
 
         parts = {
@@ -154,14 +147,14 @@ class Trainer:
             "discriminator": self.discriminator,
             "optimizer_g": self.optimizer_g,
             "optimizer_d": self.optimizer_d,
+            "objective": objective,
             **{f"lr_schedule_{name}": schedule for name, schedule in zip("gd", self.lr_schedules, strict=False)},
         }
         if self.ema is not None:
             parts["ema"] = self.ema
         if accelerator.scaler is not None:
             parts["scaler"] = accelerator.scaler
-        options = {name: getattr(arguments, name, None) for name in _FIXED_OPTIONS}
-        options["num_processes"] = accelerator.num_processes
+        options = fixed_options(arguments) | {"num_processes": accelerator.num_processes}
         configs = {
             "generator": self.generator.config,
             "discriminator": self.discriminator.config,
@@ -178,9 +171,7 @@ class Trainer:
         """A cosine from the optimiser's rate to `lr_eta_min` over all epochs; in closed form, so a run can be extended."""
         base = optimizer.param_groups[0]["lr"]
         floor = min(self.arguments.lr_eta_min / base, 1.0)
-        return LambdaLR(
-            optimizer, lambda epoch: floor + (1 - floor) * (1 + math.cos(math.pi * epoch / self.num_epochs)) / 2
-        )
+        return LambdaLR(optimizer, lambda epoch: cosine_factor(epoch, self.num_epochs, floor))
 
     def train(self) -> bool:
         """
@@ -229,7 +220,7 @@ class Trainer:
         progress = tqdm(
             total=self.max_steps, initial=state.step, unit="step", disable=not self.accelerator.is_local_main_process
         )
-        logs: dict[str, torch.Tensor] = {}
+        logs: dict[str, torch.Tensor | float] = {}
         stopping = False
         while state.step < self.max_steps and not stopping:
             start = time.perf_counter()
@@ -271,21 +262,33 @@ class Trainer:
             self.accelerator.set_trigger()
         return self.accelerator.check_trigger()
 
-    def _step(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """One step of each network on one batch."""
-        objective, accelerator = self.objective, self.accelerator
+    def _step(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor | float]:
+        """One step of each network on one batch, and of the penalties that are due."""
+        objective, accelerator, step = self.objective, self.accelerator, self.state.step
         samples = batch["images"].to(accelerator.device, non_blocking=True)
         labels = batch["class_labels"].to(accelerator.device) if self.arguments.class_conditional else None
         if samples.ndim == 4:
             samples = samples.contiguous(memory_format=torch.channels_last)
+        halves = (
+            (self.discriminator, self.optimizer_d, objective.discriminator_step, objective.discriminator_penalty),
+            (self.generator, self.optimizer_g, objective.generator_step, objective.generator_penalty),
+        )
+        logs: dict[str, torch.Tensor | float] = {}
         with accelerator.accumulate(objective.generator, objective.discriminator):
-            output_d = objective.discriminator_step(samples, self.state.step, class_labels=labels)
-            self._update(self.discriminator, self.optimizer_d, output_d.loss)
-            output_g = objective.generator_step(samples, class_labels=labels)
-            self._update(self.generator, self.optimizer_g, output_g.loss)
-            if self.ema is not None and accelerator.sync_gradients:
-                self.ema.step(self.generator.parameters())
-        return output_d.logs | output_g.logs
+            for network, optimizer, main_loss, penalty in halves:
+                output = main_loss(samples, step, class_labels=labels)
+                self._update(network, optimizer, output.loss)
+                logs |= output.logs
+                # Where gradients are accumulated, the last batch stands for all.
+                output = penalty(samples, step, class_labels=labels) if accelerator.sync_gradients else None
+                if output is not None:
+                    self._update(network, optimizer, output.loss * accelerator.gradient_accumulation_steps)
+                    logs |= output.logs
+            if accelerator.sync_gradients:
+                if self.ema is not None:
+                    self._update_ema()
+                logs |= objective.finish_step()
+        return logs
 
     def _update(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
         self.accelerator.backward(loss)
@@ -294,8 +297,16 @@ class Trainer:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
-    def _log(self, logs: dict[str, torch.Tensor], progress: tqdm) -> None:
-        values = {name: value.item() for name, value in logs.items()}
+    def _update_ema(self) -> None:
+        arguments, decay = self.arguments, self.arguments.ema_decay
+        if arguments.ema_kimg is not None:
+            decay = ema_decay(self._images_per_step, self.images_seen, arguments.ema_kimg, arguments.ema_rampup)
+        # Both bounds: diffusers' own warm-up is not part of any of the methods.
+        self.ema.decay = self.ema.min_decay = decay
+        self.ema.step(self.generator.parameters())
+
+    def _log(self, logs: dict[str, torch.Tensor | float], progress: tqdm) -> None:
+        values = {name: float(value) for name, value in logs.items()}
         if not all(math.isfinite(value) for value in values.values()):
             raise FloatingPointError(
                 f"A loss is not finite at step {self.state.step}: {values}. The last checkpoint is untouched; lower the "
@@ -312,9 +323,12 @@ class Trainer:
     @property
     def images_seen(self) -> int:
         """Real samples used so far, all processes together."""
+        return self.state.step * self._images_per_step
+
+    @property
+    def _images_per_step(self) -> int:
         arguments = self.arguments
-        per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * self.accelerator.num_processes
-        return self.state.step * per_step
+        return arguments.train_batch_size * arguments.gradient_accumulation_steps * self.accelerator.num_processes
 
     @property
     def images_per_second(self) -> int:

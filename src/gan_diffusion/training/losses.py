@@ -1,7 +1,9 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Adversarial losses on logits, and the gradient penalty. Logits have shape (B, 1); every loss is a scalar."""
+"""Adversarial losses on logits, and gradient penalties. Logits have shape (B, 1); every loss is a scalar."""
+
+import math
 
 import torch
 import torch.nn.functional as F
@@ -30,3 +32,23 @@ def r1_penalty(real_logits: torch.Tensor, real_samples: torch.Tensor) -> torch.T
     """
     (gradient,) = torch.autograd.grad(real_logits.sum(), real_samples, create_graph=True)
     return gradient.square().flatten(1).sum(1).mean()
+
+
+def path_lengths(images: torch.Tensor, ws: torch.Tensor, projection: torch.Tensor | None = None) -> torch.Tensor:
+    """
+    Length of the generator's Jacobian along random image directions (Karras et al. 2020, section 3.2):
+    sqrt of the mean over layers of || d sum(image * y) / d w ||^2, with y normal of variance 1 / (H W).
+
+    Args:
+        images (`torch.Tensor` of shape (B, C, H, W)): Outputs of the synthesis network.
+        ws (`torch.Tensor` of shape (B, num_ws, w_dim)): The styles they were made from, in their graph.
+        projection (`torch.Tensor` of the shape of the images, *optional*): y before scaling, if not to be drawn here.
+
+    Returns:
+        `torch.Tensor` of shape (B,), which can be differentiated again.
+    """
+    if projection is None:
+        projection = torch.randn_like(images)
+    direction = projection / math.sqrt(images.shape[2] * images.shape[3])
+    (gradient,) = torch.autograd.grad((images * direction).sum(), ws, create_graph=True)
+    return gradient.square().sum(2).mean(1).sqrt()

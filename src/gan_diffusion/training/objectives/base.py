@@ -3,6 +3,7 @@
 
 """What the objectives of all methods share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,56 @@ class StepOutput:
 
     loss: torch.Tensor
     logs: dict[str, torch.Tensor]
+
+
+class Objective(ABC):
+    """
+    What one adversarial step is: the losses of both networks. It knows networks and scheduler, nothing of devices and files.
+
+    The loop calls `discriminator_step`, `discriminator_penalty`, `generator_step`, `generator_penalty` and, once the
+    optimisers have stepped, `finish_step`. Each loss gets an optimiser step of its own. The generator runs without gradients
+    in the discriminator's half, and the discriminator is frozen in the generator's.
+
+    Args:
+        generator, discriminator (`nn.Module`): The networks; the loop replaces them by distributed wrappers.
+        scheduler (`SchedulerMixin`): The forward process.
+    """
+
+    # Lazy regularisation: a penalty every k steps, weighted k, with the optimiser slowed down to match; None without.
+    discriminator_penalty_interval: int | None = None
+    generator_penalty_interval: int | None = None
+
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, scheduler):
+        self.generator = generator
+        self.discriminator = discriminator
+        self.scheduler = scheduler
+
+    @abstractmethod
+    def discriminator_step(self, samples: torch.Tensor, step: int, class_labels=None, draws=None) -> StepOutput:
+        """Loss of the discriminator on real samples (B, ...) in training step number `step`, counted from 0."""
+
+    @abstractmethod
+    def generator_step(self, samples: torch.Tensor, step: int, class_labels=None, draws=None) -> StepOutput:
+        """Loss of the generator, the discriminator being frozen."""
+
+    def discriminator_penalty(self, samples: torch.Tensor, step: int, class_labels=None, draws=None):
+        """A [`StepOutput`] where a regularisation of the discriminator with an optimiser step of its own is due, else `None`."""
+        return None
+
+    def generator_penalty(self, samples: torch.Tensor, step: int, class_labels=None, draws=None):
+        """The same for the generator."""
+        return None
+
+    def finish_step(self) -> dict[str, float]:
+        """Called once per training step, in every process, after the optimisers; returns numbers to report."""
+        return {}
+
+    def state_dict(self) -> dict:
+        """What a resumed run needs beyond the networks."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:  # noqa: B027 (most objectives have no state)
+        """Puts back what `state_dict` gave."""
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from torch import nn
 
 from ...schedulers.scheduling_ddgan import DDGANScheduler
 from ..losses import discriminator_loss, generator_loss, r1_penalty
-from .base import StepOutput, frozen
+from .base import Objective, StepOutput, frozen
 
 
 @dataclass
@@ -29,7 +29,7 @@ class DDGANDraws:
     posterior_noise: torch.Tensor | None = None
 
 
-class DDGANObjective:
+class DDGANObjective(Objective):
     """
     The adversarial objective of denoising diffusion GANs (arXiv 2112.07804, equations 4 to 6).
 
@@ -61,9 +61,7 @@ class DDGANObjective:
             raise ValueError(f"`r1_gamma` must not be negative, got {r1_gamma}.")
         if r1_interval < 1:
             raise ValueError(f"`r1_interval` must be at least 1, got {r1_interval}.")
-        self.generator = generator
-        self.discriminator = discriminator
-        self.scheduler = scheduler
+        super().__init__(generator, discriminator, scheduler)
         self.latent_dim = latent_dim
         self.r1_gamma = r1_gamma
         self.r1_interval = r1_interval
@@ -118,13 +116,18 @@ class DDGANObjective:
         return StepOutput(loss, logs)
 
     def generator_step(
-        self, samples: torch.Tensor, class_labels: torch.Tensor | None = None, draws: DDGANDraws | None = None
+        self,
+        samples: torch.Tensor,
+        step: int,
+        class_labels: torch.Tensor | None = None,
+        draws: DDGANDraws | None = None,
     ) -> StepOutput:
         """
         Loss of the generator on a new noisy pair of the same real samples, with the discriminator frozen.
 
         Args:
             samples (`torch.Tensor` of shape (B, ...)): Real x_0, images in [-1, 1] or vectors.
+            step (`int`): Number of the training step.
             class_labels (`torch.Tensor` of shape (B,), *optional*): Labels of the samples.
             draws ([`DDGANDraws`], *optional*): The random numbers, if not to be drawn here.
         """

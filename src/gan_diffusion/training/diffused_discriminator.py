@@ -1,0 +1,102 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Diffusion-GAN's noise around any discriminator."""
+
+import inspect
+
+import torch
+from torch import nn
+
+from ..schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
+
+
+class DiffusedDiscriminator(nn.Module):
+    """
+    Wraps a discriminator of any GAN so that it judges diffused samples (Diffusion-GAN, arXiv 2206.02262).
+
+    Everything else in the training loop stays as it is, but for one call of `adapt` per iteration:
+
+    ```py
+    scheduler = DiffusionGANScheduler()
+    discriminator = DiffusedDiscriminator(discriminator, scheduler)
+    ...
+    real_logits = discriminator(real)  # losses and gradients as before; real and generated samples alike
+    ...
+    discriminator.adapt(real_logits)
+    ```
+
+    A gradient penalty on `real` goes through the noise, as it should. Save `scheduler.state_dict()` with the networks.
+
+    Args:
+        discriminator (`nn.Module`): D(x, t, ...) or, with `pass_timesteps=False`, D(x, ...).
+        scheduler ([`DiffusionGANScheduler`]): The noise.
+        pass_timesteps (`bool`, defaults to `True`):
+            Whether the discriminator is told the timestep, int64 of shape (B,), as its second argument. The method is defined
+            with it; its authors report that it usually helps.
+
+    Raises:
+        TypeError: if the discriminator cannot be called that way.
+    """
+
+    def __init__(self, discriminator: nn.Module, scheduler: DiffusionGANScheduler, pass_timesteps: bool = True):
+        super().__init__()
+        _check_signature(discriminator, pass_timesteps)
+        self.discriminator = discriminator
+        self.scheduler = scheduler
+        self.pass_timesteps = pass_timesteps
+
+    def forward(self, sample: torch.Tensor, *args, **kwargs):
+        """
+        Diffuses each sample to a timestep of its own, then calls the discriminator.
+
+        Args:
+            sample (`torch.Tensor` of shape (B, ...)): Real or generated samples, images in [-1, 1] or vectors.
+            args, kwargs: Further arguments of the discriminator, after the timestep.
+
+        Returns:
+            What the discriminator returns.
+        """
+        timesteps = self.scheduler.sample_timesteps(sample.shape[0], sample.device)
+        noisy = self.scheduler.add_noise(sample, None, timesteps)
+        if self.pass_timesteps:
+            return self.discriminator(noisy, timesteps, *args, **kwargs)
+        return self.discriminator(noisy, *args, **kwargs)
+
+    def adapt(self, real_logits: torch.Tensor) -> bool:
+        """
+        Ends an iteration of the training loop: the noise follows how sure the discriminator is of real samples.
+
+        Args:
+            real_logits (`torch.Tensor`): What it said of this iteration's real samples; positive means real.
+
+        Returns:
+            `bool`: whether the length of the diffusion was updated.
+
+        Raises:
+            ValueError: if an update is due and the outputs are not numbers.
+        """
+        self.scheduler.observe(real_logits)
+        return self.scheduler.adapt()
+
+
+_TIMESTEP_NAMES = {"t", "time", "times", "timestep", "timesteps"}
+
+
+def _check_signature(discriminator: nn.Module, pass_timesteps: bool) -> None:
+    name = type(discriminator).__name__
+    # A module that forwards to others, such as `nn.Sequential`, takes exactly one argument.
+    parameters = list(inspect.signature(discriminator.forward).parameters.values())
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    takes_many = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    if pass_timesteps and len(positional) < 2 and not takes_many:
+        raise TypeError(
+            f"`discriminator`: {name}.forward takes no timestep. Give it a second argument that takes timesteps of shape "
+            "(B,), or train it without them by `pass_timesteps=False`."
+        )
+    timed = [p.name for p in positional if p.default is p.empty and p.name in _TIMESTEP_NAMES]
+    if not pass_timesteps and timed:
+        raise TypeError(
+            f"`discriminator`: {name}.forward requires {timed[0]!r}, but `pass_timesteps=False` keeps the timestep from it. "
+            "Leave `pass_timesteps` at True."
+        )

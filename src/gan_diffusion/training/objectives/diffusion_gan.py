@@ -1,0 +1,224 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+from dataclasses import dataclass
+
+import torch
+from accelerate.utils import extract_model_from_parallel
+from torch import nn
+
+from ...schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
+from ..losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
+from .base import Objective, StepOutput, frozen
+
+
+@dataclass
+class DiffusionGANDraws:
+    """
+    The random numbers of one half step. The latent and the timesteps are needed; noise is drawn where it is used.
+
+    Args:
+        latent (`torch.Tensor` of shape (B, latent_dim)): z, standard normal.
+        fake_timesteps, real_timesteps (`torch.Tensor` of shape (B,)): t in 0..T of the generated and of the real samples.
+        fake_noise, real_noise (`torch.Tensor`, *optional*): n, of the shape of the samples.
+        style_mixing (`tuple[torch.Tensor, int]`, *optional*): Second latent, and the first layer that takes its styles.
+        projection (`torch.Tensor`, *optional*): Standard normal, of the shape of the images whose path lengths are measured.
+    """
+
+    latent: torch.Tensor
+    fake_timesteps: torch.Tensor
+    real_timesteps: torch.Tensor
+    fake_noise: torch.Tensor | None = None
+    real_noise: torch.Tensor | None = None
+    style_mixing: tuple[torch.Tensor, int] | None = None
+    projection: torch.Tensor | None = None
+
+
+class DiffusionGANObjective(Objective):
+    """
+    The adversarial objective of Diffusion-GAN (arXiv 2206.02262, equation 4) with the regularisations of StyleGAN2.
+
+    Real and generated samples are diffused, each to a timestep of its own, before the discriminator, which is told the
+    timestep. The generator learns through the noise: its gradient carries sqrt(abar_t). R1 is taken with respect to the clean
+    real sample, through the noise as well. Both regularisations are lazy: every `interval` steps, multiplied by `interval`, in
+    an optimiser step of their own.
+
+    The published StyleGAN2 runs use no augmentation besides the noise, so there is none here.
+
+    Args:
+        generator (`nn.Module`): G(z) -> output with `.sample` and, for path lengths and style mixing, `.ws`.
+        discriminator (`nn.Module`): D(x_t, t, class_labels=) -> logits of shape (B, 1).
+        scheduler ([`DiffusionGANScheduler`]): The noise; its length adapts here.
+        latent_dim (`int`): Width of z.
+        r1_gamma (`float`, defaults to 0.01): Weight of R1; 0 turns it off.
+        r1_interval (`int`, defaults to 16): Steps between R1 steps.
+        path_length_weight (`float`, defaults to 0.0): Weight of the path-length regularisation (StyleGAN2: 2); 0 turns it off.
+        path_length_interval (`int`, defaults to 4):
+            Steps between path-length steps. The optimiser is slowed down for them even where the weight is 0, as in the
+            published CIFAR-10 model; 0 avoids that.
+        path_length_batch_shrink (`int`, defaults to 2): Path lengths are measured on 1/2 of the batch.
+        path_length_decay (`float`, defaults to 0.01): Weight of a new mean length in the moving average.
+        style_mixing_probability (`float`, defaults to 0.0): Share of the steps that mix the styles of two latents.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        scheduler: DiffusionGANScheduler,
+        latent_dim: int,
+        r1_gamma: float = 0.01,
+        r1_interval: int = 16,
+        path_length_weight: float = 0.0,
+        path_length_interval: int = 4,
+        path_length_batch_shrink: int = 2,
+        path_length_decay: float = 0.01,
+        style_mixing_probability: float = 0.0,
+    ):
+        for name, value, low, high in (
+            ("r1_gamma", r1_gamma, 0, math.inf),
+            ("r1_interval", r1_interval, 1, math.inf),
+            ("path_length_weight", path_length_weight, 0, math.inf),
+            ("path_length_interval", path_length_interval, 1 if path_length_weight > 0 else 0, math.inf),
+            ("path_length_batch_shrink", path_length_batch_shrink, 1, math.inf),
+            ("path_length_decay", path_length_decay, 0, 1),
+            ("style_mixing_probability", style_mixing_probability, 0, 1),
+        ):
+            if not low <= value <= high:
+                raise ValueError(f"`{name}` must lie in [{low}, {high}], got {value}.")
+        super().__init__(generator, discriminator, scheduler)
+        self.latent_dim = latent_dim
+        self.r1_gamma = r1_gamma
+        self.discriminator_penalty_interval = r1_interval if r1_gamma > 0 else None
+        self.path_length_weight = path_length_weight
+        self.generator_penalty_interval = path_length_interval or None
+        self.path_length_batch_shrink = path_length_batch_shrink
+        self.path_length_decay = path_length_decay
+        self.style_mixing_probability = style_mixing_probability
+        self.mean_path_length = 0.0
+
+    def draw(self, samples: torch.Tensor) -> DiffusionGANDraws:
+        """Latents, timesteps and style mixing for a batch of real samples; real and generated samples share no timestep."""
+        batch_size, device = samples.shape[0], samples.device
+
+        def latent():
+            return torch.randn(batch_size, self.latent_dim, device=device, dtype=samples.dtype)
+
+        draws = DiffusionGANDraws(
+            latent(),
+            self.scheduler.sample_timesteps(batch_size, device),
+            self.scheduler.sample_timesteps(batch_size, device),
+        )
+        # One draw for the whole batch, as in StyleGAN2.
+        if torch.rand(()) < self.style_mixing_probability:
+            num_ws = extract_model_from_parallel(self.generator).synthesis.num_ws
+            draws.style_mixing = (latent(), int(torch.randint(1, num_ws, ())))
+        return draws
+
+    def _generate(self, draws: DiffusionGANDraws, class_labels: torch.Tensor | None):
+        mixing = {} if draws.style_mixing is None else {"style_mixing": draws.style_mixing}
+        return self.generator(draws.latent, class_labels, **mixing)
+
+    def discriminator_step(
+        self,
+        samples: torch.Tensor,
+        step: int,
+        class_labels: torch.Tensor | None = None,
+        draws: DiffusionGANDraws | None = None,
+    ) -> StepOutput:
+        """
+        Loss of the discriminator on diffused real and generated samples. The scheduler takes note of its verdict on the real.
+
+        Args:
+            samples (`torch.Tensor` of shape (B, ...)): Real x_0, images in [-1, 1] or vectors.
+            step (`int`): Number of the training step, from 0.
+            class_labels (`torch.Tensor` of shape (B,), *optional*): Labels of the samples, used for the generated ones too.
+            draws ([`DiffusionGANDraws`], *optional*): The random numbers, if not to be drawn here.
+        """
+        draws = draws or self.draw(samples)
+        with torch.no_grad():
+            fake = self._generate(draws, class_labels).sample
+            fake = self.scheduler.add_noise(fake, draws.fake_noise, draws.fake_timesteps)
+            real = self.scheduler.add_noise(samples, draws.real_noise, draws.real_timesteps)
+        fake_logits = self.discriminator(fake, draws.fake_timesteps, class_labels=class_labels)
+        real_logits = self.discriminator(real, draws.real_timesteps, class_labels=class_labels)
+        self.scheduler.observe(real_logits)
+        loss_real, loss_fake = discriminator_loss(real_logits, fake_logits)
+        return StepOutput(
+            loss_real + loss_fake, {"loss_d_real": loss_real.detach(), "loss_d_fake": loss_fake.detach()}
+        )
+
+    def discriminator_penalty(
+        self,
+        samples: torch.Tensor,
+        step: int,
+        class_labels: torch.Tensor | None = None,
+        draws: DiffusionGANDraws | None = None,
+    ) -> StepOutput | None:
+        """R1 on the clean real samples, times its interval, where it is due. Arguments as in `discriminator_step`."""
+        if self.discriminator_penalty_interval is None or step % self.discriminator_penalty_interval:
+            return None
+        draws = draws or self.draw(samples)
+        samples = samples.detach().requires_grad_()
+        real = self.scheduler.add_noise(samples, draws.real_noise, draws.real_timesteps)
+        logits = self.discriminator(real, draws.real_timesteps, class_labels=class_labels)
+        self.scheduler.observe(logits, new_images=False)
+        penalty = 0.5 * self.r1_gamma * r1_penalty(logits, samples)
+        # The last bias has no part in the gradient, and a distributed wrapper waits for every parameter.
+        loss = self.discriminator_penalty_interval * penalty + 0 * logits.sum()
+        return StepOutput(loss, {"r1": penalty.detach()})
+
+    def generator_step(
+        self,
+        samples: torch.Tensor,
+        step: int,
+        class_labels: torch.Tensor | None = None,
+        draws: DiffusionGANDraws | None = None,
+    ) -> StepOutput:
+        """Loss of the generator through the noise, with the discriminator frozen. Arguments as in `discriminator_step`."""
+        draws = draws or self.draw(samples)
+        fake = self._generate(draws, class_labels).sample
+        fake = self.scheduler.add_noise(fake, draws.fake_noise, draws.fake_timesteps)
+        with frozen(self.discriminator) as discriminator:
+            loss = generator_loss(discriminator(fake, draws.fake_timesteps, class_labels=class_labels))
+        return StepOutput(loss, {"loss_g": loss.detach()})
+
+    def generator_penalty(
+        self,
+        samples: torch.Tensor,
+        step: int,
+        class_labels: torch.Tensor | None = None,
+        draws: DiffusionGANDraws | None = None,
+    ) -> StepOutput | None:
+        """Path-length regularisation, times its interval, where it is due. Arguments as in `discriminator_step`."""
+        if self.path_length_weight == 0 or step % self.generator_penalty_interval:
+            return None
+        count = max(1, samples.shape[0] // self.path_length_batch_shrink)
+        class_labels = None if class_labels is None else class_labels[:count]
+        draws = draws or self.draw(samples[:count])
+        output = self._generate(draws, class_labels)
+        lengths = path_lengths(output.sample, output.ws, draws.projection)
+        # The new mean is not detached where it enters the penalty, as in the reference; the stored one is.
+        mean = torch.lerp(lengths.new_tensor(self.mean_path_length), lengths.mean(), self.path_length_decay)
+        self.mean_path_length = mean.item()
+        penalty = self.path_length_weight * (lengths - mean).square().mean()
+        loss = self.generator_penalty_interval * penalty + 0 * output.sample.sum()  # as for R1
+        return StepOutput(loss, {"path_length": lengths.mean().detach(), "path_length_penalty": penalty.detach()})
+
+    def finish_step(self) -> dict[str, float]:
+        """Adapts the length of the diffusion when it is time."""
+        self.scheduler.adapt()
+        return {"p": self.scheduler.p, "T": len(self.scheduler)}
+
+    def state_dict(self) -> dict:
+        """The scheduler's state and the mean path length."""
+        return {"scheduler": self.scheduler.state_dict(), "mean_path_length": self.mean_path_length}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Puts back what `state_dict` gave."""
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.mean_path_length = state["mean_path_length"]
