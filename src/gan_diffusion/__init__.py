@@ -22,6 +22,7 @@ _MODULE_OF = {
     "NCSNppGenerator": "gan_diffusion.models.generators.ncsnpp",
     "LatentMLPGenerator": "gan_diffusion.models.generators.latent_mlp",
     "MLPGenerator": "gan_diffusion.models.generators.mlp",
+    "SPIGANGenerator": "gan_diffusion.models.generators.spi_gan",
     "StyleGAN2Generator": "gan_diffusion.models.generators.stylegan2",
     "DDGANDiscriminator": "gan_diffusion.models.discriminators.ddgan",
     "StyleGAN2Discriminator": "gan_diffusion.models.discriminators.stylegan2",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .models.generators.latent_mlp import LatentMLPGenerator
     from .models.generators.mlp import MLPGenerator
     from .models.generators.ncsnpp import NCSNppGenerator
+    from .models.generators.spi_gan import SPIGANGenerator
     from .models.generators.stylegan2 import StyleGAN2Generator
     from .pipelines.pipeline_ddgan import DDGANPipeline
     from .pipelines.pipeline_diffusion_gan import DiffusionGANPipeline

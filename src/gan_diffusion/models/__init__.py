@@ -2,7 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .discriminators import DDGANDiscriminator, MLPDiscriminator, StyleGAN2Discriminator
-from .generators import LatentMLPGenerator, MLPGenerator, NCSNppGenerator, StyleGAN2Generator, StyleGAN2Output
+from .generators import (
+    LatentMLPGenerator,
+    MLPGenerator,
+    NCSNppGenerator,
+    SPIGANGenerator,
+    SPIGANOutput,
+    StyleGAN2Generator,
+    StyleGAN2Output,
+)
 from .outputs import GeneratorOutput
 
 
@@ -13,6 +21,8 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "NCSNppGenerator",
+    "SPIGANGenerator",
+    "SPIGANOutput",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "StyleGAN2Output",

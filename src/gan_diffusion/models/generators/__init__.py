@@ -4,7 +4,16 @@
 from .latent_mlp import LatentMLPGenerator
 from .mlp import MLPGenerator
 from .ncsnpp import NCSNppGenerator
+from .spi_gan import SPIGANGenerator, SPIGANOutput
 from .stylegan2 import StyleGAN2Generator, StyleGAN2Output
 
 
-__all__ = ["LatentMLPGenerator", "MLPGenerator", "NCSNppGenerator", "StyleGAN2Generator", "StyleGAN2Output"]
+__all__ = [
+    "LatentMLPGenerator",
+    "MLPGenerator",
+    "NCSNppGenerator",
+    "SPIGANGenerator",
+    "SPIGANOutput",
+    "StyleGAN2Generator",
+    "StyleGAN2Output",
+]
