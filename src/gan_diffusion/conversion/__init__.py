@@ -11,16 +11,30 @@ from .ddgan import (
     export_ddgan_discriminator,
     export_ddgan_generator,
 )
+from .stylegan2 import (
+    convert_stylegan2_discriminator,
+    convert_stylegan2_generator,
+    export_stylegan2_discriminator,
+    export_stylegan2_generator,
+    stylegan2_discriminator_key_map,
+    stylegan2_generator_key_map,
+)
 
 
 __all__ = [
     "OfficialCheckpoint",
     "convert_ddgan_discriminator",
     "convert_ddgan_generator",
+    "convert_stylegan2_discriminator",
+    "convert_stylegan2_generator",
     "ddgan_discriminator_key_map",
     "ddgan_generator_key_map",
     "ddgan_generator_modules",
     "export_ddgan_discriminator",
     "export_ddgan_generator",
+    "export_stylegan2_discriminator",
+    "export_stylegan2_generator",
     "load_official_checkpoint",
+    "stylegan2_discriminator_key_map",
+    "stylegan2_generator_key_map",
 ]

@@ -13,6 +13,7 @@ from ..models.generators.ncsnpp_blocks import InputSkip, ResidualBlock
 from ..models.layers.attention import AttentionBlock
 from ..models.layers.embeddings import FourierEmbedding
 from ..models.layers.resampling import ConvDownsample, ConvUpsample
+from .key_maps import export_by_key_map, load_by_key_map
 
 
 # Reference option -> (our argument, reference default). The reference has no default for ch_mult.
@@ -103,7 +104,10 @@ def convert_ddgan_generator(state_dict: Mapping[str, Tensor], **options) -> NCSN
     config = {ours: options.get(name, default) for name, (ours, default) in _GENERATOR_OPTIONS.items()}
     config["use_tanh"] = not config["use_tanh"]  # the reference option is `not_use_tanh`
     generator = NCSNppGenerator(**config)
-    _load(generator, ddgan_generator_key_map(generator), state_dict)
+    key_map = ddgan_generator_key_map(generator)
+    # Without time conditioning the reference still has the time layers of residual blocks, unused.
+    unused = {key for key in state_dict if generator.time_embedding is None and ".Dense_0." in key}
+    load_by_key_map(generator, key_map, state_dict, transposed=_transposed(key_map), unused=unused)
     return generator
 
 
@@ -133,18 +137,19 @@ def convert_ddgan_discriminator(
     discriminator = DDGANDiscriminator(
         in_channels=nc // 2, base_channels=ngf, time_embed_dim=t_emb_dim, **_DISCRIMINATOR_VARIANTS[variant]
     )
-    _load(discriminator, ddgan_discriminator_key_map(discriminator), state_dict)
+    load_by_key_map(discriminator, ddgan_discriminator_key_map(discriminator), state_dict)
     return discriminator
 
 
 def export_ddgan_generator(generator: NCSNppGenerator) -> dict[str, Tensor]:
     """Reference state dict of a generator, the inverse of `convert_ddgan_generator`. Without class embedding."""
-    return _export(generator, ddgan_generator_key_map(generator))
+    key_map = ddgan_generator_key_map(generator)
+    return export_by_key_map(generator, key_map, transposed=_transposed(key_map))
 
 
 def export_ddgan_discriminator(discriminator: DDGANDiscriminator) -> dict[str, Tensor]:
     """Reference state dict of a discriminator, the inverse of `convert_ddgan_discriminator`. Without class embedding."""
-    return _export(discriminator, ddgan_discriminator_key_map(discriminator))
+    return export_by_key_map(discriminator, ddgan_discriminator_key_map(discriminator))
 
 
 def ddgan_generator_key_map(generator: NCSNppGenerator) -> dict[str, str]:
@@ -236,46 +241,5 @@ def _generator_key(module: nn.Module, key: str, block_type: str) -> str:
     return f"{name}.{suffix}"
 
 
-def _load(model: nn.Module, key_map: Mapping[str, str], state_dict: Mapping[str, Tensor]) -> None:
-    state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
-    ours = model.state_dict()
-    expected = {key: _reference_shape(key, ours[our_key]) for key, our_key in key_map.items()}
-    # Without time conditioning the reference still has the time layers of residual blocks, unused.
-    unused = {key for key in state_dict if getattr(model, "time_embedding", None) is None and ".Dense_0." in key}
-    problems = {
-        "missing": sorted(expected.keys() - state_dict.keys()),
-        "unexpected": sorted(state_dict.keys() - expected.keys() - unused),
-        "of another shape": [
-            f"{key} ({tuple(state_dict[key].shape)}, expected {shape})"
-            for key, shape in expected.items()
-            if key in state_dict and tuple(state_dict[key].shape) != shape
-        ],
-    }
-    if any(problems.values()):
-        listing = "; ".join(
-            f"{len(keys)} {kind}: {', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''}"
-            for kind, keys in problems.items()
-            if keys
-        )
-        raise ValueError(f"state_dict: its keys do not fit the options given. {listing}.")
-    converted = {
-        our_key: (state_dict[key].t() if _is_transposed(key) else state_dict[key]).reshape(ours[our_key].shape)
-        for key, our_key in key_map.items()
-    }
-    model.load_state_dict(converted)
-
-
-def _export(model: nn.Module, key_map: Mapping[str, str]) -> dict[str, Tensor]:
-    ours = model.state_dict()
-    return {
-        key: ours[our_key].flatten(1).t().contiguous() if _is_transposed(key) else ours[our_key].clone()
-        for key, our_key in key_map.items()
-    }
-
-
-def _is_transposed(reference_key: str) -> bool:
-    return reference_key.endswith(".W") and "NIN" in reference_key
-
-
-def _reference_shape(reference_key: str, ours: Tensor) -> tuple[int, ...]:
-    return (ours.shape[1], ours.shape[0]) if _is_transposed(reference_key) else tuple(ours.shape)
+def _transposed(key_map: Mapping[str, str]) -> set[str]:
+    return {key for key in key_map if key.endswith(".W") and "NIN" in key}

@@ -1,0 +1,80 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Moving weights between the state dict of a reference implementation and one of our networks, key by key."""
+
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor, nn
+
+
+def load_by_key_map(
+    model: nn.Module,
+    key_map: Mapping[str, str],
+    state_dict: Mapping[str, Tensor],
+    transposed: Collection[str] = (),
+    constants: Mapping[str, Tensor] | None = None,
+    unused: Collection[str] = (),
+) -> None:
+    """Fills a network from a reference state dict.
+
+    Args:
+        model: The network.
+        key_map: Reference key -> our key, for every entry of our state dict.
+        state_dict: Reference state dict; a `module.` prefix on its keys is taken off.
+        transposed: Reference keys that hold the transpose of our weight.
+        constants: Reference entries that we do not store, because the options determine them.
+        unused: Reference keys that may be there and have no effect.
+
+    Raises:
+        ValueError: If keys are missing, unexpected or of another shape, or a constant has another value.
+    """
+    state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
+    constants = constants or {}
+    ours = model.state_dict()
+    expected = {
+        key: (ours[our_key].shape[1], ours[our_key].shape[0]) if key in transposed else tuple(ours[our_key].shape)
+        for key, our_key in key_map.items()
+    }
+    expected |= {key: tuple(value.shape) for key, value in constants.items()}
+    problems = {
+        "missing": sorted(expected.keys() - state_dict.keys()),
+        "unexpected": sorted(state_dict.keys() - expected.keys() - set(unused)),
+        "of another shape": [
+            f"{key} ({tuple(state_dict[key].shape)}, expected {shape})"
+            for key, shape in expected.items()
+            if key in state_dict and tuple(state_dict[key].shape) != shape
+        ],
+    }
+    if not any(problems.values()):
+        problems["of another value"] = [
+            key for key, value in constants.items() if not torch.allclose(state_dict[key].to(value), value)
+        ]
+    if any(problems.values()):
+        listing = "; ".join(
+            f"{len(keys)} {kind}: {', '.join(keys[:4])}{', ...' if len(keys) > 4 else ''}"
+            for kind, keys in problems.items()
+            if keys
+        )
+        raise ValueError(f"state_dict: its keys do not fit the options given. {listing}.")
+    converted = {
+        our_key: (state_dict[key].t() if key in transposed else state_dict[key]).reshape(ours[our_key].shape)
+        for key, our_key in key_map.items()
+    }
+    model.load_state_dict(converted)
+
+
+def export_by_key_map(
+    model: nn.Module,
+    key_map: Mapping[str, str],
+    transposed: Collection[str] = (),
+    constants: Mapping[str, Tensor] | None = None,
+) -> dict[str, Tensor]:
+    """Reference state dict of a network, the inverse of `load_by_key_map`."""
+    ours = model.state_dict()
+    exported = {
+        key: ours[our_key].flatten(1).t().contiguous() if key in transposed else ours[our_key].clone()
+        for key, our_key in key_map.items()
+    }
+    return exported | dict(constants or {})

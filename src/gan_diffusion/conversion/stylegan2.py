@@ -1,0 +1,223 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Weights of the StyleGAN2 networks of Diffusion-GAN (Zhendong-Wang/Diffusion-GAN), to and from our networks."""
+
+import re
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from ..models.discriminators.stylegan2 import StyleGAN2Discriminator
+from ..models.discriminators.stylegan2_blocks import StyleGAN2DiscriminatorBlock
+from ..models.generators.stylegan2 import StyleGAN2Generator
+from ..models.generators.stylegan2_blocks import StyledConv, SynthesisBlock
+from ..models.layers.equalized import EqualizedConv2d
+from .key_maps import export_by_key_map, load_by_key_map
+
+
+_DEFAULT_TAPS = (1, 3, 3, 1)
+
+# Reference option -> (our argument, reference default).
+_MAPPING_OPTIONS = {"num_layers": ("num_mapping_layers", 8), "lr_multiplier": ("mapping_lr_multiplier", 0.01)}
+_BLOCK_OPTIONS = {"resample_filter": ("fir_kernel", _DEFAULT_TAPS)}
+_SYNTHESIS_OPTIONS = _BLOCK_OPTIONS | {
+    "channel_base": ("channel_base", 32768),
+    "channel_max": ("channel_max", 512),
+    "architecture": ("architecture", "skip"),
+    "conv_clamp": ("activation_clamp", None),
+}
+_EPILOGUE_OPTIONS = {"mbstd_group_size": ("stddev_group_size", 4), "mbstd_num_channels": ("num_stddev_channels", 1)}
+# Options that change neither weights nor, in float32, the function.
+_WITHOUT_EFFECT = {"num_fp16_res", "use_fp16", "fp16_channels_last", "freeze_layers"}
+
+
+def convert_stylegan2_generator(
+    state_dict: Mapping[str, Tensor],
+    *,
+    z_dim: int,
+    c_dim: int,
+    w_dim: int,
+    img_resolution: int,
+    img_channels: int,
+    mapping_kwargs: Mapping | None = None,
+    synthesis_kwargs: Mapping | None = None,
+) -> StyleGAN2Generator:
+    """Builds a generator from a reference state dict. The options have the names and defaults of the reference.
+
+    Args:
+        state_dict: Reference state dict; a `module.` prefix on its keys is taken off.
+        z_dim: Width of z.
+        c_dim: Number of classes, 0 without.
+        w_dim: Width of w.
+        img_resolution: Height and width of the images.
+        img_channels: Image channels.
+        mapping_kwargs: `num_layers`, `lr_multiplier`, `w_avg_beta`.
+        synthesis_kwargs: `channel_base`, `channel_max`, `architecture`, `resample_filter`, `conv_clamp` (None by default;
+            published models have 256). Options of half precision, such as `num_fp16_res`, have no effect.
+
+    Returns:
+        The generator, in float32.
+
+    Raises:
+        ValueError: If an option is unknown or has a value without equivalent here, or if entries of the state dict are
+            missing, unexpected, or of another shape or value than the options call for.
+    """
+    mapping_options = _MAPPING_OPTIONS | {"w_avg_beta": ("w_avg_decay", 0.995)}
+    config = _translate("mapping_kwargs", mapping_kwargs, mapping_options, width=w_dim)
+    config |= _translate("synthesis_kwargs", synthesis_kwargs, _SYNTHESIS_OPTIONS)
+    generator = StyleGAN2Generator(
+        sample_size=img_resolution,
+        out_channels=img_channels,
+        latent_dim=z_dim,
+        w_dim=w_dim,
+        num_class_embeds=c_dim or None,
+        **config,
+    )
+    key_map = stylegan2_generator_key_map(generator)
+    load_by_key_map(generator, key_map, state_dict, constants=_filters(generator, _generator_key))
+    return generator
+
+
+def convert_stylegan2_discriminator(
+    state_dict: Mapping[str, Tensor],
+    *,
+    c_dim: int,
+    img_resolution: int,
+    img_channels: int,
+    architecture: str = "resnet",
+    channel_base: int = 32768,
+    channel_max: int = 512,
+    num_fp16_res: int = 0,
+    conv_clamp: float | None = None,
+    cmap_dim: int | None = None,
+    block_kwargs: Mapping | None = None,
+    mapping_kwargs: Mapping | None = None,
+    epilogue_kwargs: Mapping | None = None,
+) -> StyleGAN2Discriminator:
+    """Builds a discriminator from a reference state dict. The options have the names and defaults of the reference.
+
+    Args:
+        state_dict: Reference state dict; a `module.` prefix on its keys is taken off.
+        c_dim: Number of classes, 0 without. The timestep, which widens the first layer by one, does not count.
+        img_resolution: Height and width of the images.
+        img_channels: Image channels.
+        architecture: "resnet", "skip" or "orig".
+        channel_base: Width of each level times its resolution.
+        channel_max: Largest width.
+        num_fp16_res: Without effect.
+        conv_clamp: Bound of the absolute activations, or None; published models have 256.
+        cmap_dim: Width of the condition: None, or that of the 4x4 level.
+        block_kwargs: `resample_filter`. Options of half precision, and `freeze_layers`, have no effect.
+        mapping_kwargs: `num_layers`, `lr_multiplier`.
+        epilogue_kwargs: `mbstd_group_size`, `mbstd_num_channels`.
+
+    Returns:
+        The discriminator, in float32, with `timestep_embedding="official"`.
+
+    Raises:
+        ValueError: If an option is unknown or has a value without equivalent here, or if entries of the state dict are
+            missing, unexpected, or of another shape or value than the options call for.
+    """
+    width = min(channel_base // 4, channel_max)
+    if cmap_dim not in (None, width):
+        raise ValueError(f"cmap_dim: expected None or the width of the 4x4 level, {width}, got {cmap_dim}.")
+    config = _translate("block_kwargs", block_kwargs, _BLOCK_OPTIONS)
+    config |= _translate("mapping_kwargs", mapping_kwargs, _MAPPING_OPTIONS, width=width)
+    config |= _translate("epilogue_kwargs", epilogue_kwargs, _EPILOGUE_OPTIONS)
+    discriminator = StyleGAN2Discriminator(
+        sample_size=img_resolution,
+        in_channels=img_channels,
+        channel_base=channel_base,
+        channel_max=channel_max,
+        architecture=architecture,
+        timestep_embedding="official",
+        num_class_embeds=c_dim or None,
+        activation_clamp=conv_clamp,
+        **config,
+    )
+    key_map = stylegan2_discriminator_key_map(discriminator)
+    load_by_key_map(discriminator, key_map, state_dict, constants=_filters(discriminator, _discriminator_key))
+    return discriminator
+
+
+def export_stylegan2_generator(generator: StyleGAN2Generator) -> dict[str, Tensor]:
+    """Reference state dict of a generator, the inverse of `convert_stylegan2_generator`."""
+    key_map = stylegan2_generator_key_map(generator)
+    return export_by_key_map(generator, key_map, constants=_filters(generator, _generator_key))
+
+
+def export_stylegan2_discriminator(discriminator: StyleGAN2Discriminator) -> dict[str, Tensor]:
+    """Reference state dict of a discriminator, the inverse of `convert_stylegan2_discriminator`.
+
+    Raises:
+        ValueError: If the timestep embedding is "sinusoidal", which the reference does not know.
+    """
+    key_map = stylegan2_discriminator_key_map(discriminator)
+    return export_by_key_map(discriminator, key_map, constants=_filters(discriminator, _discriminator_key))
+
+
+def stylegan2_generator_key_map(generator: StyleGAN2Generator) -> dict[str, str]:
+    """Reference key -> our key, for every parameter and buffer of a generator."""
+    return {_generator_key(key, generator): key for key in generator.state_dict()}
+
+
+def stylegan2_discriminator_key_map(discriminator: StyleGAN2Discriminator) -> dict[str, str]:
+    """Reference key -> our key, for every parameter of a discriminator.
+
+    Raises:
+        ValueError: If the timestep embedding is "sinusoidal", which the reference does not know.
+    """
+    if discriminator.config.timestep_embedding == "sinusoidal":
+        raise ValueError('timestep_embedding: expected "official" or None for a reference key map, got "sinusoidal".')
+    return {_discriminator_key(key, discriminator): key for key in discriminator.state_dict()}
+
+
+def _generator_key(name: str, generator: StyleGAN2Generator) -> str:
+    """Reference name of one of our modules, parameters or buffers."""
+    name = re.sub(r"synthesis\.blocks\.(\d+)", lambda match: f"synthesis.b{4 << int(match[1])}", name)
+    name = re.sub(r"\.(conv\d|to_rgb)\.conv\.", r".\1.", name).replace("to_rgb", "torgb")
+    return name.replace("mapping.layers.", "mapping.fc").replace("class_embed.", "embed.")
+
+
+def _discriminator_key(name: str, discriminator: StyleGAN2Discriminator) -> str:
+    """Reference name of one of our modules or parameters."""
+
+    def level(match: re.Match) -> str:
+        return f"b{discriminator.config.sample_size >> int(match[2])}" + (".fromrgb" if match[1] == "from_rgb" else "")
+
+    name = re.sub(r"trunk\.(from_rgb|blocks)\.(\d+)", level, name)
+    name = name.replace("epilogue.linear_out", "b4.out").replace("epilogue.linear", "b4.fc")
+    name = name.replace("epilogue.", "b4.")
+    return name.replace("mapping.layers.", "mapping.fc").replace("embeds.0.", "embed.")
+
+
+def _filters(model: nn.Module, reference_key: Callable[[str, nn.Module], str]) -> dict[str, Tensor]:
+    """Resampling filters that the reference keeps beside each level and convolution, whether it uses them or not."""
+    filters = {}
+    for name, module in model.named_modules():
+        if isinstance(module, SynthesisBlock | StyleGAN2DiscriminatorBlock):
+            resamples = True
+        elif isinstance(module, StyledConv | EqualizedConv2d):
+            resamples = (module.conv if isinstance(module, StyledConv) else module).resample is not None
+        else:
+            continue
+        taps = torch.tensor(model.config.fir_kernel if resamples else _DEFAULT_TAPS, dtype=torch.float32)
+        kernel = torch.outer(taps, taps)
+        filters[f"{reference_key(name, model)}.resample_filter"] = kernel / kernel.sum()
+    return filters
+
+
+def _translate(name: str, options: Mapping | None, table: Mapping[str, tuple], width: int | None = None) -> dict:
+    """Our arguments for the options in one dictionary of the reference; `width` is that of the mapping's layers."""
+    options = options or {}
+    only = {"activation": ("lrelu",), "use_noise": (True,)}
+    if width is not None:
+        only |= {"embed_features": (None, width), "layer_features": (None, width)}
+    for key, value in options.items():
+        if key in only and value not in only[key]:
+            raise ValueError(f"{name}: {key}: expected one of {only[key]}, got {value!r}.")
+        if key not in table and key not in only and key not in _WITHOUT_EFFECT:
+            raise ValueError(f"{name}: unknown option {key!r}: expected some of {sorted(table)}.")
+    return {ours: options.get(key, default) for key, (ours, default) in table.items()}
