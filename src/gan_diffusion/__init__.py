@@ -26,6 +26,7 @@ _MODULE_OF = {
     "StyleGAN2Generator": "gan_diffusion.models.generators.stylegan2",
     "DDGANDiscriminator": "gan_diffusion.models.discriminators.ddgan",
     "StyleGAN2Discriminator": "gan_diffusion.models.discriminators.stylegan2",
+    "SPIGANDiscriminator": "gan_diffusion.models.discriminators.spi_gan",
     "MLPDiscriminator": "gan_diffusion.models.discriminators.mlp",
     # diffusers asks the registered package for the base classes by these names.
     "ModelMixin": "diffusers.models.modeling_utils",
@@ -54,6 +55,7 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from .models.discriminators.ddgan import DDGANDiscriminator
     from .models.discriminators.mlp import MLPDiscriminator
+    from .models.discriminators.spi_gan import SPIGANDiscriminator
     from .models.discriminators.stylegan2 import StyleGAN2Discriminator
     from .models.generators.latent_mlp import LatentMLPGenerator
     from .models.generators.mlp import MLPGenerator

@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-from .discriminators import DDGANDiscriminator, MLPDiscriminator, StyleGAN2Discriminator
+from .discriminators import DDGANDiscriminator, MLPDiscriminator, SPIGANDiscriminator, StyleGAN2Discriminator
 from .generators import (
     LatentMLPGenerator,
     MLPGenerator,
@@ -21,6 +21,7 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "NCSNppGenerator",
+    "SPIGANDiscriminator",
     "SPIGANGenerator",
     "SPIGANOutput",
     "StyleGAN2Discriminator",

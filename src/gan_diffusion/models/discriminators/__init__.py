@@ -3,7 +3,8 @@
 
 from .ddgan import DDGANDiscriminator
 from .mlp import MLPDiscriminator
+from .spi_gan import SPIGANDiscriminator
 from .stylegan2 import StyleGAN2Discriminator
 
 
-__all__ = ["DDGANDiscriminator", "MLPDiscriminator", "StyleGAN2Discriminator"]
+__all__ = ["DDGANDiscriminator", "MLPDiscriminator", "SPIGANDiscriminator", "StyleGAN2Discriminator"]
