@@ -26,7 +26,8 @@ ALLOWED = {
     "registration": set(),
     "hub": {"recipes"},
     "training": {"schedulers", "models", "recipes", "kernels", "hub"},
-    "__init__": {"registration", "schedulers", "models", "pipelines"},
+    "diffused_discriminator": {"schedulers"},
+    "__init__": {"registration", "schedulers", "models", "pipelines", "diffused_discriminator"},
 }
 
 

@@ -28,6 +28,7 @@ _MODULE_OF = {
     "StyleGAN2Discriminator": "gan_diffusion.models.discriminators.stylegan2",
     "SPIGANDiscriminator": "gan_diffusion.models.discriminators.spi_gan",
     "MLPDiscriminator": "gan_diffusion.models.discriminators.mlp",
+    "DiffusedDiscriminator": "gan_diffusion.diffused_discriminator",
     # diffusers asks the registered package for the base classes by these names.
     "ModelMixin": "diffusers.models.modeling_utils",
     "SchedulerMixin": "diffusers.schedulers.scheduling_utils",
@@ -53,6 +54,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
+    from .diffused_discriminator import DiffusedDiscriminator
     from .models.discriminators.ddgan import DDGANDiscriminator
     from .models.discriminators.mlp import MLPDiscriminator
     from .models.discriminators.spi_gan import SPIGANDiscriminator

@@ -50,7 +50,7 @@ class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
     A diffusion whose length T adapts to the discriminator: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise_std n.
 
     In a training loop: `t = sample_timesteps(batch)`, `add_noise(samples, None, t)` for real and generated samples alike,
-    `observe(real_logits)`, and `adapt()` once per iteration. [`~training.DiffusedDiscriminator`] does all that around any
+    `observe(real_logits)`, and `adapt()` once per iteration. [`DiffusedDiscriminator`] does all that around any
     discriminator.
 
     Samples may have any shape (B, ...). To diffuse every channel to a timestep of its own, pass (B C, ...).

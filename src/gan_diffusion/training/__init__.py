@@ -3,7 +3,6 @@
 
 from .arguments import DDGANArguments, DiffusionGANArguments, TrainingArguments, parse_arguments
 from .data import TrainingData, load_training_dataset
-from .diffused_discriminator import DiffusedDiscriminator
 from .loop import Trainer, make_accelerator
 from .objectives import DDGANDraws, DDGANObjective, DiffusionGANDraws, DiffusionGANObjective, Objective
 from .run import TrainingRun
@@ -13,7 +12,6 @@ __all__ = [
     "DDGANArguments",
     "DDGANDraws",
     "DDGANObjective",
-    "DiffusedDiscriminator",
     "DiffusionGANArguments",
     "DiffusionGANDraws",
     "DiffusionGANObjective",

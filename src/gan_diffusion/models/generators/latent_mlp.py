@@ -8,19 +8,22 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from ..layers.embeddings import check_class_labels
+from ..layers.embeddings import check_class_labels, fourier_features
 from ..layers.mlp import ConditionalMLP
 from ..outputs import GeneratorOutput
 
 
 class LatentMLPGenerator(ModelMixin, ConfigMixin):
-    r"""Generator G(z) -> x for vectors: fully connected layers with leaky ReLU. Called like [`StyleGAN2Generator`].
+    r"""Generator G(z) -> x for vectors: fully connected layers on the Fourier features of z. Called like
+    [`StyleGAN2Generator`].
 
     Args:
         data_dim: Dimension D of the data.
         latent_dim: Width of z.
         hidden_dim: Width of the hidden layers, at least 4.
         num_layers: Number of hidden layers, at least 1.
+        num_octaves: Number of Fourier frequencies 1, 2, 4, ... of z, so that the sample may depend sharply on it; 0 for z
+            alone.
         num_class_embeds: Number of classes, for a class-conditional generator.
 
     Raises:
@@ -34,12 +37,14 @@ class LatentMLPGenerator(ModelMixin, ConfigMixin):
         latent_dim: int = 2,
         hidden_dim: int = 128,
         num_layers: int = 3,
+        num_octaves: int = 2,
         num_class_embeds: int | None = None,
     ):
         super().__init__()
-        self.mlp = ConditionalMLP(
-            latent_dim, hidden_dim, num_layers, data_dim, num_class_embeds, time_conditioning=False
-        )
+        if num_octaves < 0:
+            raise ValueError(f"num_octaves: expected at least 0, got {num_octaves}.")
+        in_dim = latent_dim * (1 + 2 * num_octaves)
+        self.mlp = ConditionalMLP(in_dim, hidden_dim, num_layers, data_dim, num_class_embeds, time_conditioning=False)
 
     def forward(
         self,
@@ -74,5 +79,5 @@ class LatentMLPGenerator(ModelMixin, ConfigMixin):
         if truncation_psi != 1.0:
             raise ValueError(f"truncation_psi: an MLP has no styles to truncate, expected 1, got {truncation_psi}.")
         check_class_labels(class_labels, self.config.num_class_embeds, latent.shape[0])
-        output = self.mlp(latent, class_labels=class_labels)
+        output = self.mlp(fourier_features(latent, self.config.num_octaves), class_labels=class_labels)
         return GeneratorOutput(sample=output) if return_dict else (output,)
