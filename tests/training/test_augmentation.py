@@ -255,7 +255,7 @@ class TestAdaptation:
     @pytest.mark.parametrize("sign_mean", [math.nan, 1.5, -math.inf])
     def test_no_number_is_refused(self, sign_mean):
         augmentation = AdaptiveAugmentation(initial_p=0.3)
-        with pytest.raises(ValueError, match=r"`sign_mean` must be a number in \[-1, 1\]"):
+        with pytest.raises(ValueError, match=r"`discriminator_sign_mean` must be a number in \[-1, 1\]"):
             augmentation.update(sign_mean, 64)
         with pytest.raises(ValueError, match="`num_images` must not be negative, got -1"):
             augmentation.update(0.5, -1)

@@ -130,7 +130,7 @@ def test_discriminator_loss_equals_the_reference(objective, networks, golden, dr
     output.loss.backward()
     assert all(parameter.grad is None for parameter in networks[0].parameters())
     assert_gradients_match(networks[1], stylegan2_discriminator_key_map(networks[1]), golden, "Dmain")
-    total, count = objective.scheduler.state_dict()["observed"]
+    total, count = objective.scheduler.state_dict()["statistic"]["signs"]
     assert total / count == golden["Dmain.sign_real_mean"]
 
 

@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-import torch.distributed
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 from .. import kernels
+from .sign_statistic import SignStatistic, steered
 
 
 def _cosine_betas(num_timesteps: int) -> np.ndarray:
@@ -153,7 +153,7 @@ class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
         self.p = float(initial_p)
         # NumPy's legacy generator is what the reference implementation draws its list with.
         self._random = np.random.RandomState(seed)
-        self._reset_observations()
+        self._statistic = SignStatistic(decision_threshold)
         self._iterations = 0
         self._rebuild()
 
@@ -277,7 +277,6 @@ class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
             generator=generator,
         )
 
-    @torch.no_grad()
     def observe(self, real_logits: torch.Tensor, new_images: bool = True) -> None:
         """
         Takes note of the discriminator's verdict on diffused real samples.
@@ -288,13 +287,7 @@ class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
                 Whether these samples count towards `adaptation_kimg`; not so when the same batch is judged again for a
                 gradient penalty.
         """
-        margins = real_logits.detach() - self.config.decision_threshold
-        signs = torch.where(margins.isnan(), margins, margins.sign())  # torch says that the sign of NaN is 0
-        images = len(real_logits) if new_images else 0
-        # On the logits' device: reading the sum here would stall it.
-        seen = torch.stack([signs.sum().double(), signs.new_tensor(signs.numel()).double()])
-        self._observed = self._observed.to(seen.device) + seen
-        self._images += images
+        self._statistic.observe(real_logits, new_images)
 
     def adapt(self) -> bool:
         """
@@ -329,28 +322,15 @@ class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
             ValueError: if the mean is not a number in [-1, 1], or nothing was observed. The state is left as it was.
         """
         if discriminator_sign_mean is None or num_images is None:
-            observed = torch.cat([self._observed, self._observed.new_tensor([self._images])])
-            if torch.distributed.is_available() and torch.distributed.is_initialized():
-                torch.distributed.all_reduce(observed)
-            total, count, images = observed.tolist()
-            if count == 0:
+            observed_mean, observed_images = self._statistic.reduce()
+            if observed_mean is None:
                 raise ValueError("`observe` must be called with outputs for real samples before `update`.")
-            discriminator_sign_mean = total / count if discriminator_sign_mean is None else discriminator_sign_mean
-            num_images = int(images) if num_images is None else num_images
-        if not -1 <= discriminator_sign_mean <= 1:
-            raise ValueError(
-                f"`discriminator_sign_mean` must be a number in [-1, 1], got {discriminator_sign_mean}: the discriminator's "
-                "outputs on real samples are not numbers any more, or something else was passed."
-            )
-        direction = float(np.sign(discriminator_sign_mean - self.config.discriminator_target))
-        step = num_images / (self.config.adaptation_kimg * 1000)
-        self.p = min(max(self.p + direction * step, 0.0), 1.0)
-        self._reset_observations()
+            discriminator_sign_mean = observed_mean if discriminator_sign_mean is None else discriminator_sign_mean
+            num_images = observed_images if num_images is None else num_images
+        target, kimg = self.config.discriminator_target, self.config.adaptation_kimg
+        self.p = min(max(steered(self.p, discriminator_sign_mean, target, num_images, kimg), 0.0), 1.0)
+        self._statistic.reset()
         self._rebuild()
-
-    def _reset_observations(self) -> None:
-        self._observed = torch.zeros(2, dtype=torch.float64)  # sum of the signs, and their number
-        self._images = 0
 
     def _table(self, name: str, device: torch.device) -> torch.Tensor:
         """A table on `device`, where it stays for the next call."""
@@ -366,8 +346,7 @@ class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
         return {
             "p": self.p,
             "timestep_list": self.timestep_list.cpu(),
-            "observed": self._observed.cpu(),
-            "images": self._images,
+            "statistic": self._statistic.state_dict(),
             "iterations": self._iterations,
             "random": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
         }
@@ -388,8 +367,7 @@ class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
         self.p = state["p"]
         self._rebuild()
         self.timestep_list = timestep_list.clone()
-        self._observed = state["observed"].clone()
-        self._images = state["images"]
+        self._statistic.load_state_dict(state["statistic"])
         self._iterations = state["iterations"]
         name, keys, *rest = state["random"]
         self._random.set_state((name, keys.numpy().astype(np.uint32), *rest))

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..schedulers.sign_statistic import steered
+
 
 _SHIFT_LIMIT = 0.125  # of the image, in whole pixels
 _SCALE_STD = 0.2  # in octaves, of isotropic and anisotropic scaling
@@ -308,23 +310,21 @@ class AdaptiveAugmentation:
         """Augments images (B, C, H, W) with the present probability, see [`augment`]."""
         return augment(images, self.p, self.geometric, self.color, generator)
 
-    def update(self, sign_mean: float, num_images: int) -> None:
+    def update(self, discriminator_sign_mean: float, num_images: int) -> None:
         """
         Moves p by num_images / (1000 adaptation_kimg): up where the mean is above the target, down where it is below.
 
         Args:
-            sign_mean (`float`): Mean sign of the discriminator's logits of real images since the last update, in [-1, 1].
+            discriminator_sign_mean (`float`): Mean sign of the discriminator's logits of real images since the last update, in [-1, 1].
             num_images (`int`): Real images since the last update, in all processes.
 
         Raises:
             ValueError: if the mean is not a number in [-1, 1] or the number is negative. p is left as it was.
         """
-        if not -1 <= sign_mean <= 1:
-            raise ValueError(f"`sign_mean` must be a number in [-1, 1], got {sign_mean}.")
-        if num_images < 0:
-            raise ValueError(f"`num_images` must not be negative, got {num_images}.")
-        direction = (sign_mean > self.target) - (sign_mean < self.target)
-        self.p = min(max(self.p + direction * num_images / (1000 * self.adaptation_kimg), 0.0), self.max_p)
+        self.p = min(
+            max(steered(self.p, discriminator_sign_mean, self.target, num_images, self.adaptation_kimg), 0.0),
+            self.max_p,
+        )
 
     def state_dict(self) -> dict:
         """What a resumed run needs beyond the arguments: p."""

@@ -1,0 +1,82 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""How sure a discriminator is of real samples, and what follows it (Karras et al. 2020, arXiv 2006.06676, section 3)."""
+
+import torch
+import torch.distributed
+
+
+class SignStatistic:
+    """
+    Collects r, the mean sign of a discriminator's outputs on real samples, over steps and processes.
+
+    Args:
+        threshold (`float`, defaults to 0.0): Output above which a sample is called real.
+    """
+
+    def __init__(self, threshold: float = 0.0):
+        self.threshold = threshold
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what was collected."""
+        self._signs = torch.zeros(2, dtype=torch.float64)  # their sum and their number
+        self._images = 0
+
+    @torch.no_grad()
+    def observe(self, real_logits: torch.Tensor, new_images: bool = True) -> None:
+        """
+        Takes note of outputs for real samples, (B, ...).
+
+        Args:
+            real_logits (`torch.Tensor` of shape (B, ...)): Outputs; there may be many per sample.
+            new_images (`bool`, defaults to `True`): Whether the samples count as new, and not as judged once more.
+        """
+        margins = real_logits.detach() - self.threshold
+        signs = torch.where(margins.isnan(), margins, margins.sign())  # torch says that the sign of NaN is 0
+        # On the device of the logits: reading the sum here would stall it.
+        seen = torch.stack([signs.sum().double(), signs.new_tensor(signs.numel()).double()])
+        self._signs = self._signs.to(seen.device) + seen
+        self._images += len(real_logits) if new_images else 0
+
+    def reduce(self) -> tuple[float | None, int]:
+        """r since the last reset, `None` if nothing was observed, and the number of new images; of all processes together."""
+        collected = torch.cat([self._signs, self._signs.new_tensor([self._images])])
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.all_reduce(collected)
+        total, count, images = collected.tolist()
+        return (total / count if count else None), int(images)
+
+    def state_dict(self) -> dict:
+        """What was collected by this process."""
+        return {"signs": self._signs.cpu(), "images": self._images}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Puts back what `state_dict` gave."""
+        self._signs, self._images = state["signs"].clone(), state["images"]
+
+
+def steered(p: float, sign_mean: float, target: float, num_images: int, adaptation_kimg: float) -> float:
+    """
+    p, moved by a fixed step: up where the discriminator is surer of real samples than `target`, down where it is less sure.
+
+    Args:
+        p (`float`): The quantity that keeps the discriminator from overfitting.
+        sign_mean (`float`): r, in [-1, 1].
+        target (`float`): Where r is steered to.
+        num_images (`int`): Real images since the last step.
+        adaptation_kimg (`float`): Thousands of images that move p by 1.
+
+    Raises:
+        ValueError: if `sign_mean` is not a number in [-1, 1] or `num_images` is negative.
+    """
+    if not -1 <= sign_mean <= 1:
+        raise ValueError(
+            f"`discriminator_sign_mean` must be a number in [-1, 1], got {sign_mean}: the discriminator's outputs on real "
+            "samples are not numbers any more, or something else was passed."
+        )
+    if num_images < 0:
+        raise ValueError(f"`num_images` must not be negative, got {num_images}.")
+    direction = (sign_mean > target) - (sign_mean < target)
+    return p + direction * num_images / (1000 * adaptation_kimg)
