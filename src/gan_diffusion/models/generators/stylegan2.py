@@ -144,7 +144,7 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
         num_ws = self.synthesis.num_ws
         if latent.ndim != 2 or latent.shape[1] != self.config.latent_dim:
             raise ValueError(f"latent: expected shape (batch, {self.config.latent_dim}), got {tuple(latent.shape)}.")
-        if not isinstance(truncation_psi, Real) or not math.isfinite(truncation_psi):
+        if not isinstance(truncation_psi, Real) or not abs(truncation_psi) < math.inf:
             raise ValueError(f"truncation_psi: expected a finite number, got {truncation_psi!r}.")
         if truncation_cutoff is not None and not 0 <= truncation_cutoff <= num_ws:
             raise ValueError(f"truncation_cutoff: expected None or 0..{num_ws}, got {truncation_cutoff!r}.")
