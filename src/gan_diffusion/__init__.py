@@ -16,6 +16,7 @@ __version__ = "0.1.0.dev0"
 _MODULE_OF = {
     "DDGANPipeline": "gan_diffusion.pipelines.pipeline_ddgan",
     "DiffusionGANPipeline": "gan_diffusion.pipelines.pipeline_diffusion_gan",
+    "SPIGANPipeline": "gan_diffusion.pipelines.pipeline_spi_gan",
     "DDGANScheduler": "gan_diffusion.schedulers.scheduling_ddgan",
     "SPIGANScheduler": "gan_diffusion.schedulers.scheduling_spi_gan",
     "DiffusionGANScheduler": "gan_diffusion.schedulers.scheduling_diffusion_gan",
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from .models.generators.stylegan2 import StyleGAN2Generator
     from .pipelines.pipeline_ddgan import DDGANPipeline
     from .pipelines.pipeline_diffusion_gan import DiffusionGANPipeline
+    from .pipelines.pipeline_spi_gan import SPIGANPipeline
     from .schedulers.scheduling_ddgan import DDGANScheduler
     from .schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
     from .schedulers.scheduling_spi_gan import SPIGANScheduler

@@ -1,14 +1,30 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-from .arguments import DDGANArguments, DiffusionGANArguments, TrainingArguments, parse_arguments
+from .arguments import (
+    DDGANArguments,
+    DiffusionGANArguments,
+    SPIGANArguments,
+    TrainingArguments,
+    parse_arguments,
+)
+from .augmentation import AdaptiveAugmentation
 from .data import TrainingData, load_training_dataset
 from .loop import Trainer, make_accelerator
-from .objectives import DDGANDraws, DDGANObjective, DiffusionGANDraws, DiffusionGANObjective, Objective
+from .objectives import (
+    DDGANDraws,
+    DDGANObjective,
+    DiffusionGANDraws,
+    DiffusionGANObjective,
+    Objective,
+    SPIGANDraws,
+    SPIGANObjective,
+)
 from .run import TrainingRun
 
 
 __all__ = [
+    "AdaptiveAugmentation",
     "DDGANArguments",
     "DDGANDraws",
     "DDGANObjective",
@@ -16,6 +32,9 @@ __all__ = [
     "DiffusionGANDraws",
     "DiffusionGANObjective",
     "Objective",
+    "SPIGANArguments",
+    "SPIGANDraws",
+    "SPIGANObjective",
     "Trainer",
     "TrainingArguments",
     "TrainingData",

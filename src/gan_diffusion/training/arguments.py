@@ -127,6 +127,19 @@ class DiffusionGANArguments(TrainingArguments):
     style_mixing_probability: float = _option(0.0, "Share of the steps that mix the styles of two latents.")
 
 
+@dataclass
+class SPIGANArguments(TrainingArguments):
+    """[`TrainingArguments`] and the options of SPI-GAN. The path has its own in the recipe's scheduler config."""
+
+    r1_gamma: float = _option(0.01, "Weight of the R1 penalty on points of the path; 0 turns it off.")
+    r1_interval: int = _option(16, "R1 has a step of its own every so many steps, multiplied by their number.")
+    augmentation: bool = _option(False, "Augment what the discriminator sees, adaptively.")
+    augmentation_target: float = _option(
+        0.6, "Mean sign of the logits of clean real images that augmentation steers to."
+    )
+    augmentation_kimg: float = _option(500.0, "Thousands of images that raise the augmentation from 0 to 1.")
+
+
 Arguments = TypeVar("Arguments", bound=TrainingArguments)
 
 

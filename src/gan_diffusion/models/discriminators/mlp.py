@@ -22,6 +22,7 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
         num_octaves: Number of Fourier frequencies 1, 2, 4, ... of the inputs. Without them the discriminator does not see
             structure much finer than the extent of the data.
         num_class_embeds: Number of classes, for a class-conditional discriminator.
+        timestep_scale: Factor of the timestep before its embedding, which is made for 0..1000: 1000 for positions in [0, 1].
         pairs: Whether it judges pairs of neighbouring states, as in DDGAN, rather than single samples.
 
     Raises:
@@ -36,6 +37,7 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
         num_layers: int = 3,
         num_octaves: int = 5,
         num_class_embeds: int | None = None,
+        timestep_scale: float = 1.0,
         pairs: bool = True,
     ):
         super().__init__()
@@ -84,4 +86,4 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
 
         states = [sample] if noisier_sample is None else [sample, noisier_sample]
         features = [fourier_features(state.flatten(1), self.config.num_octaves) for state in states]
-        return self.mlp(torch.cat(features, dim=1), timesteps, class_labels)
+        return self.mlp(torch.cat(features, dim=1), self.config.timestep_scale * timesteps, class_labels)

@@ -262,6 +262,12 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
             raise ValueError(f"noise: expected shape ({expected}), got {tuple(noise.shape)}.")
         return noise if self.embedding is None else self.embedding(noise)
 
+    def synthesize(
+        self, styles: Tensor, noise_mode: str = "random", generator: Generator | list[Generator] | None = None
+    ) -> Tensor:
+        """Paints samples from styles h(u), (B, w_dim); see `forward` for the other arguments and the shape."""
+        return self.synthesis(styles[:, None].expand(-1, self.synthesis.num_ws, -1), noise_mode, generator)
+
     def forward(
         self,
         noise: Tensor,
@@ -291,8 +297,7 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
         state = self.embed(noise)
         positions = expand_positions(u, state.shape[0], state.device)
         styles = self.mapping(state, positions)
-        ws = styles[:, None].expand(-1, self.synthesis.num_ws, -1)
-        sample = self.synthesis(ws, noise_mode, generator)
+        sample = self.synthesize(styles, noise_mode, generator)
         return SPIGANOutput(sample=sample, styles=styles) if return_dict else (sample, styles)
 
     def _check_config(self) -> None:

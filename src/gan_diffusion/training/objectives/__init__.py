@@ -4,6 +4,7 @@
 from .base import Objective, StepOutput
 from .ddgan import DDGANDraws, DDGANObjective
 from .diffusion_gan import DiffusionGANDraws, DiffusionGANObjective
+from .spi_gan import SPIGANDraws, SPIGANObjective
 
 
 __all__ = [
@@ -12,5 +13,7 @@ __all__ = [
     "DiffusionGANDraws",
     "DiffusionGANObjective",
     "Objective",
+    "SPIGANDraws",
+    "SPIGANObjective",
     "StepOutput",
 ]

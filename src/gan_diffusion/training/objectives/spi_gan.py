@@ -1,0 +1,178 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+import math
+from dataclasses import dataclass
+
+import torch
+from accelerate.utils import extract_model_from_parallel
+from torch import nn
+
+from ...schedulers.scheduling_spi_gan import SPIGANScheduler
+from ...schedulers.sign_statistic import SignStatistic
+from ..augmentation import AdaptiveAugmentation
+from ..losses import discriminator_loss, generator_loss, r1_penalty
+from .base import Objective, StepOutput, frozen
+
+
+@dataclass
+class SPIGANDraws:
+    """
+    The random numbers of one half step. The positions are needed; noise is drawn where it is used.
+
+    Args:
+        positions (`torch.Tensor` of shape (B,)): u in (0, 1].
+        noise (`torch.Tensor` of the shape of the samples, *optional*): n of x_T.
+        latent (`torch.Tensor` of shape (B, w_dim), *optional*):
+            h(0), standard normal, for a generator without initial embedding, which takes no x_T.
+    """
+
+    positions: torch.Tensor
+    noise: torch.Tensor | None = None
+    latent: torch.Tensor | None = None
+
+
+class SPIGANObjective(Objective):
+    """
+    The adversarial objective of SPI-GAN (arXiv 2206.14464), as we read it: the discriminator tells points i(u) of the straight
+    path between data and noise from the generator's samples of the same positions u, which the generator makes from the same
+    noisy ends x_T. The loss (non-saturating logistic), R1 and the mass of positions at u = 1 are our choices.
+
+    R1 is lazy, as in StyleGAN2, and taken with respect to i(u) before augmentation. The augmentation, if any, acts on points
+    of the path and generated samples alike and follows the verdict on clean samples (u = 1) alone: elsewhere real and
+    generated samples are partly noise, and an undecided discriminator is no sign of anything.
+
+    Args:
+        generator ([`SPIGANGenerator`]): G(x_T, u) -> output with `.sample`.
+        discriminator (`nn.Module`): D(x, u) -> logits of shape (B, 1).
+        scheduler ([`SPIGANScheduler`]): The straight path.
+        r1_gamma (`float`, defaults to 0.01): Weight of R1; 0 turns it off.
+        r1_interval (`int`, defaults to 16): Steps between R1 steps.
+        augmentation ([`~training.AdaptiveAugmentation`], *optional*): For images.
+        update_interval (`int`, defaults to 4): Steps between updates of the augmentation.
+
+    Raises:
+        ValueError: if the weight is negative or an interval below 1.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        scheduler: SPIGANScheduler,
+        r1_gamma: float = 0.01,
+        r1_interval: int = 16,
+        augmentation: AdaptiveAugmentation | None = None,
+        update_interval: int = 4,
+    ):
+        for name, value, low in (
+            ("r1_gamma", r1_gamma, 0),
+            ("r1_interval", r1_interval, 1),
+            ("update_interval", update_interval, 1),
+        ):
+            if not low <= value < math.inf:
+                raise ValueError(f"`{name}` must be at least {low}, got {value}.")
+        super().__init__(generator, discriminator, scheduler)
+        self.r1_gamma = r1_gamma
+        self.discriminator_penalty_interval = r1_interval if r1_gamma > 0 else None
+        self.augmentation = augmentation
+        self.update_interval = update_interval
+        self._statistic = SignStatistic()
+        self._steps = 0
+
+    def draw(self, samples: torch.Tensor) -> SPIGANDraws:
+        """Positions for a batch of real samples and, where the generator takes no x_T, latents."""
+        draws = SPIGANDraws(self.scheduler.sample_positions(samples.shape[0], samples.device))
+        noise_shape = extract_model_from_parallel(self.generator).noise_shape
+        if noise_shape != samples.shape[1:]:
+            draws.latent = samples.new_empty(samples.shape[0], *noise_shape).normal_()
+        return draws
+
+    def _path(self, samples: torch.Tensor, draws: SPIGANDraws) -> tuple[torch.Tensor, torch.Tensor]:
+        """i(u), and what the generator makes its own sample of the position u from."""
+        point, terminal = self.scheduler.interpolate(samples, draws.positions, draws.noise, return_terminal=True)
+        return point, terminal if draws.latent is None else draws.latent
+
+    def _augment(self, samples: torch.Tensor) -> torch.Tensor:
+        return samples if self.augmentation is None else self.augmentation(samples)
+
+    def discriminator_step(
+        self, samples: torch.Tensor, step: int, class_labels: None = None, draws: SPIGANDraws | None = None
+    ) -> StepOutput:
+        """
+        Loss of the discriminator on points of the path and on generated samples of the same positions.
+
+        Args:
+            samples (`torch.Tensor` of shape (B, ...)): Real x_0, images in [-1, 1] or vectors.
+            step (`int`): Number of the training step, from 0.
+            class_labels: Not used; the method is unconditional.
+            draws ([`SPIGANDraws`], *optional*): The random numbers, if not to be drawn here.
+        """
+        draws = draws or self.draw(samples)
+        with torch.no_grad():
+            real, source = self._path(samples, draws)
+            fake = self._augment(self.generator(source, draws.positions).sample)
+            real = self._augment(real)
+        # Both in the same order of positions, so that statistics over the batch mix noise levels alike.
+        real_logits = self.discriminator(real, draws.positions)
+        fake_logits = self.discriminator(fake, draws.positions)
+        if self.augmentation is not None:
+            self._statistic.observe(real_logits[draws.positions == 1])
+        loss_real, loss_fake = discriminator_loss(real_logits, fake_logits)
+        return StepOutput(
+            loss_real + loss_fake, {"loss_d_real": loss_real.detach(), "loss_d_fake": loss_fake.detach()}
+        )
+
+    def discriminator_penalty(
+        self, samples: torch.Tensor, step: int, class_labels: None = None, draws: SPIGANDraws | None = None
+    ) -> StepOutput | None:
+        """R1 on points of the path, times its interval, where it is due. Arguments as in `discriminator_step`."""
+        if self.discriminator_penalty_interval is None or step % self.discriminator_penalty_interval:
+            return None
+        draws = draws or self.draw(samples)
+        point = self._path(samples, draws)[0].detach().requires_grad_()
+        logits = self.discriminator(self._augment(point), draws.positions)
+        penalty = 0.5 * self.r1_gamma * r1_penalty(logits, point)
+        # The last bias has no part in the gradient, and a distributed wrapper waits for every parameter.
+        loss = self.discriminator_penalty_interval * penalty + 0 * logits.sum()
+        return StepOutput(loss, {"r1": penalty.detach()})
+
+    def generator_step(
+        self, samples: torch.Tensor, step: int, class_labels: None = None, draws: SPIGANDraws | None = None
+    ) -> StepOutput:
+        """Loss of the generator at new positions, with the discriminator frozen. Arguments as in `discriminator_step`."""
+        draws = draws or self.draw(samples)
+        _, source = self._path(samples, draws)
+        fake = self._augment(self.generator(source, draws.positions).sample)
+        with frozen(self.discriminator) as discriminator:
+            loss = generator_loss(discriminator(fake, draws.positions))
+        return StepOutput(loss, {"loss_g": loss.detach()})
+
+    def finish_step(self) -> dict[str, float]:
+        """Adapts the augmentation when it is time."""
+        if self.augmentation is None:
+            return {}
+        self._steps += 1
+        if self._steps % self.update_interval == 0:
+            sign_mean, images = self._statistic.reduce()
+            if sign_mean is not None:  # There may have been no clean sample.
+                self.augmentation.update(sign_mean, images)
+                self._statistic.reset()
+        return {"augmentation_p": self.augmentation.p}
+
+    def state_dict(self) -> dict:
+        """The augmentation's state, and what it follows."""
+        if self.augmentation is None:
+            return {}
+        return {
+            "augmentation": self.augmentation.state_dict(),
+            "statistic": self._statistic.state_dict(),
+            "steps": self._steps,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Puts back what `state_dict` gave."""
+        if self.augmentation is not None:
+            self.augmentation.load_state_dict(state["augmentation"])
+            self._statistic.load_state_dict(state["statistic"])
+            self._steps = state["steps"]
