@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import importlib.util
 import json
+import re
 
 import pytest
 from accelerate import init_empty_weights
@@ -9,7 +10,7 @@ from huggingface_hub import ModelCard
 
 import gan_diffusion
 from gan_diffusion.recipes import Recipe, list_recipes
-from gan_diffusion.training import DDGANArguments, parse_arguments
+from gan_diffusion.training import DDGANArguments, DiffusionGANArguments, parse_arguments
 
 
 PUBLISHED_PARAMETERS = {
@@ -17,8 +18,39 @@ PUBLISHED_PARAMETERS = {
     "ddgan-stackedmnist": (48_432_515, 12_741_633),
     "ddgan-celebahq-256": (39_726_979, 27_737_217),
     "ddgan-lsun-church-256": (39_726_979, 27_737_217),
+    "diffusion-stylegan2-cifar10": (19_947_539, 23_085_056),
+    "diffusion-stylegan2-celeba-64": (22_243_608, 25_771_776),
+    "diffusion-stylegan2-stl10-64": (25_456_664, 28_853_248),
+    "diffusion-stylegan2-lsun-bedroom-256": (24_767_458, 26_365_504),
+    "diffusion-stylegan2-lsun-church-256": (24_767_458, 26_365_504),
+    "diffusion-stylegan2-ffhq-1024": (30_370_060, 31_376_928),
 }
 SMALL = {"ddgan-digits", "ddgan-fashion-mnist", "ddgan-gaussians-25"}
+ARGUMENTS = {"DDGANPipeline": DDGANArguments, "DiffusionGANPipeline": DiffusionGANArguments}
+# Generators that are large unless told otherwise, made small where their size does not matter.
+SMALL_CONFIGS = {
+    "NCSNppGenerator": {
+        "base_channels": 16,
+        "channel_multipliers": [1, 1],
+        "layers_per_block": 1,
+        "attention_resolutions": [],
+    },
+    "StyleGAN2Generator": {"sample_size": 8, "channel_max": 8, "latent_dim": 8, "w_dim": 8},
+}
+NETWORKS = ("generator", "discriminator")
+
+
+def index_of(recipe: Recipe) -> dict:
+    return json.loads((recipe.path / "model_index.json").read_text())
+
+
+def build_without_weights(recipe: Recipe) -> dict:
+    with init_empty_weights():
+        return {part: recipe.build(part) for part in (*NETWORKS, "scheduler")}
+
+
+def count_parameters(network) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def test_all_recipes_are_found():
@@ -29,28 +61,20 @@ def test_all_recipes_are_found():
 class TestRecipe:
     def test_components_are_built_and_their_configs_are_complete(self, name):
         recipe = Recipe.load(name)
-        with init_empty_weights():
-            components = {part: recipe.build(part) for part in ("generator", "discriminator", "scheduler")}
+        components = build_without_weights(recipe)
         for part, component in components.items():
             file = recipe.path / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
             written, known = json.loads(file.read_text()), dict(component.config)
             assert set(written) - {"_class_name", "_diffusers_version"} == {k for k in known if not k.startswith("_")}
         if name in PUBLISHED_PARAMETERS:
-            counts = [sum(p.numel() for p in components[part].parameters()) for part in ("generator", "discriminator")]
-            assert tuple(counts) == PUBLISHED_PARAMETERS[name]
+            assert tuple(count_parameters(components[part]) for part in NETWORKS) == PUBLISHED_PARAMETERS[name]
 
     def test_index_is_what_save_pretrained_writes(self, name, tmp_path):
         recipe = Recipe.load(name)
-        index = json.loads((recipe.path / "model_index.json").read_text())
+        index = index_of(recipe)
         pipeline_class = getattr(gan_diffusion, index["_class_name"])
         # A small generator of the same class: the index names classes only.
-        small = {
-            "base_channels": 16,
-            "channel_multipliers": [1, 1],
-            "layers_per_block": 1,
-            "attention_resolutions": [],
-        }
-        generator = recipe.build("generator", **(small if len(recipe.sample_shape()) == 3 else {}))
+        generator = recipe.build("generator", **SMALL_CONFIGS.get(index["generator"][1], {}))
         pipeline_class(generator, recipe.build("scheduler")).save_pretrained(tmp_path)
         written = json.loads((tmp_path / "model_index.json").read_text())
         for content in (index, written):
@@ -59,22 +83,37 @@ class TestRecipe:
         assert (recipe.path / "scheduler" / "scheduler_config.json").is_file() == ("scheduler" in written)
 
     def test_training_options_are_known_and_valid(self, name):
-        arguments = parse_arguments(DDGANArguments, "", ["--recipe", name, "--output_dir", "unused"])
-        for option, value in Recipe.load(name).training.items():
+        recipe = Recipe.load(name)
+        argv = ["--recipe", name, "--output_dir", "unused"]
+        if "dataset_name" not in recipe.training:
+            argv += ["--train_data_dir", "unused"]
+        arguments = parse_arguments(ARGUMENTS[index_of(recipe)["_class_name"]], "", argv)
+        for option, value in recipe.training.items():
             assert getattr(arguments, option) == value, option
+
+    def test_discriminator_takes_the_batch_of_the_recipe(self, name):
+        recipe = Recipe.load(name)
+        batch, group = recipe.training["train_batch_size"], recipe.config("discriminator").get("stddev_group_size", 1)
+        assert batch % min(batch, group) == 0
 
     def test_card(self, name):
         recipe = Recipe.load(name)
         card = ModelCard.load(recipe.path / "README.md")
         assert card.data.library_name == "gan_diffusion" and "diffusers" in card.data.tags
         assert f"--recipe {name} " in card.text and "Published scores" in card.text
+        assert card.data.datasets in (None, [recipe.training.get("dataset_name")])
+        assert ("--train_data_dir path/to/images" in card.text) == ("dataset_name" not in recipe.training)
+        networks = build_without_weights(recipe)
+        for part in NETWORKS:
+            for stated in re.findall(rf"{part} ([\d.]+) million", card.text, re.IGNORECASE):
+                assert stated == f"{count_parameters(networks[part]) / 1e6:.1f}"
 
     def test_pipeline_file_shows_the_installed_class(self, name):
         recipe = Recipe.load(name)
         specification = importlib.util.spec_from_file_location("recipe_pipeline", recipe.path / "pipeline.py")
         module = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(module)
-        index = json.loads((recipe.path / "model_index.json").read_text())
+        index = index_of(recipe)
         assert getattr(module, index["_class_name"]) is getattr(gan_diffusion, index["_class_name"])
 
 
@@ -120,6 +159,14 @@ def test_the_command_line_replaces_the_recipe():
     ]
     arguments = parse_arguments(DDGANArguments, "", argv)
     assert arguments.learning_rate_g == 0.1 and arguments.train_data_dir == "mine" and arguments.dataset_name is None
+
+
+def test_a_folder_does_not_have_the_columns_of_the_recipe_s_data():
+    argv = ["--recipe", "ddgan-cifar10", "--output_dir", "unused"]
+    assert parse_arguments(DDGANArguments, "", [*argv, "--dataset_name", "uoft-cs/cifar10"]).image_column == "img"
+    assert parse_arguments(DDGANArguments, "", [*argv, "--train_data_dir", "mine"]).image_column == "image"
+    argv += ["--train_data_dir", "mine", "--image_column", "picture"]
+    assert parse_arguments(DDGANArguments, "", argv).image_column == "picture"
 
 
 @pytest.mark.parametrize(
