@@ -188,10 +188,14 @@ def parse_arguments(
         unknown = set(settings) - {option.name for option in fields(arguments_class)}
         if unknown:
             raise ValueError(f"training.yaml of recipe {recipe.name!r} sets unknown options: {sorted(unknown)}.")
-        # A data source on the command line replaces the recipe's, whichever kind it is.
-        given = recipe_parser.parse_known_args(argv)[1]
-        if any(option.split("=")[0] in ("--train_data_dir", "--dataset_name") for option in given):
-            settings = {k: v for k, v in settings.items() if k not in ("dataset_name", "dataset_config_name")}
+        # A data source on the command line replaces the recipe's, whichever kind it is; a folder has columns of its own too.
+        given = {option.split("=")[0] for option in recipe_parser.parse_known_args(argv)[1]}
+        replaced = set()
+        if given & {"--train_data_dir", "--dataset_name"}:
+            replaced |= {"dataset_name", "dataset_config_name"}
+        if "--train_data_dir" in given:
+            replaced |= {"image_column", "label_column"}
+        settings = {option: value for option, value in settings.items() if option not in replaced}
         parser.set_defaults(**settings)
     (arguments,) = parser.parse_args_into_dataclasses(argv)
     return arguments
