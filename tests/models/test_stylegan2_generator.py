@@ -440,5 +440,7 @@ class TestErrors:
         ],
     )
     def test_class_labels(self, labels, error, message):
-        with pytest.raises(error, match=message):
-            small_generator(num_class_embeds=3)(latents(), labels)
+        generator = small_generator(num_class_embeds=3)
+        for function in (generator, generator.mapping):
+            with pytest.raises(error, match=message):
+                function(latents(), labels)

@@ -12,7 +12,6 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Generator, Tensor
 
-from ..layers.embeddings import check_class_labels
 from ..outputs import GeneratorOutput
 from .stylegan2_blocks import StyleGAN2Mapping, StyleGAN2Synthesis
 
@@ -124,7 +123,7 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
                 or out of range, or a list of generators is not as long as the batch.
             TypeError: If class labels are not integers.
         """
-        self._check_inputs(latent, class_labels, truncation_psi, truncation_cutoff, style_mixing)
+        self._check_inputs(latent, truncation_psi, truncation_cutoff, style_mixing)
         ws = self.mapping(latent, class_labels, truncation_psi, truncation_cutoff)
         if style_mixing is not None:
             other, first = style_mixing
@@ -136,7 +135,6 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
     def _check_inputs(
         self,
         latent: Tensor,
-        class_labels: Tensor | None,
         truncation_psi: float,
         truncation_cutoff: int | None,
         style_mixing: tuple[Tensor, int] | None,
@@ -156,4 +154,3 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
                 )
             if not 1 <= first < num_ws:
                 raise ValueError(f"style_mixing: expected a slot in 1..{num_ws - 1}, got {first}.")
-        check_class_labels(class_labels, self.config.num_class_embeds, latent.shape[0])

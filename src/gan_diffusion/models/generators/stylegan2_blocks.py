@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor, nn
 
-from ..layers.embeddings import pixel_norm
+from ..layers.embeddings import check_class_labels, pixel_norm
 from ..layers.equalized import LEAKY_RELU_GAIN, EqualizedConv2d, EqualizedLinear, leaky_relu
 from ..layers.modulated_conv import ModulatedConv2d
 from ..layers.pyramid import pyramid_channels
@@ -70,7 +70,12 @@ class StyleGAN2Mapping(nn.Module):
         """(B, latent_dim) -> (B, num_ws, w_dim).
 
         Truncation is w_avg + psi (w - w_avg), in the first `truncation_cutoff` slots only if that is given.
+
+        Raises:
+            ValueError: If class labels are missing, unexpected, of a wrong shape or out of range.
+            TypeError: If class labels are not integers.
         """
+        check_class_labels(class_labels, self.num_class_embeds, latent.shape[0])
         hidden = pixel_norm(latent)
         if self.class_embed is not None:
             one_hot = F.one_hot(class_labels.long(), self.num_class_embeds).to(hidden.dtype)
