@@ -24,7 +24,7 @@ ALLOWED = {
     "metrics": set(),
     "recipes": {""},
     "registration": set(),
-    "hub": {"recipes"},
+    "hub": {"recipes", ""},
     "training": {"schedulers", "models", "recipes", "kernels", "hub"},
     "diffused_discriminator": {"schedulers"},
     "__init__": {"registration", "schedulers", "models", "pipelines", "diffused_discriminator"},

@@ -11,11 +11,11 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import torch
+from diffusers import DiffusionPipeline
 from diffusers.utils import make_image_grid
 from PIL import Image
 
-from gan_diffusion import DDGANPipeline
-from gan_diffusion.hub import record_measurements
+from gan_diffusion.hub import load_pipeline, record_measurements
 from gan_diffusion.metrics import mode_coverage, score_digits
 from gan_diffusion.training.data import load_digits
 from gan_diffusion.training.toy_data import GRID_STD, gaussian_grid_centers, sample_gaussian_grid
@@ -35,7 +35,9 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def draw_samples(pipeline: DDGANPipeline, num_samples: int, batch_size: int, seed: int) -> tuple[np.ndarray, float]:
+def draw_samples(
+    pipeline: DiffusionPipeline, num_samples: int, batch_size: int, seed: int
+) -> tuple[np.ndarray, float]:
     """Samples, (N, H, W, C) in [0, 1] or (N, D), and how many are drawn per second."""
     pipeline(1, output_type="np")  # The first call sets things up.
     generator = torch.Generator().manual_seed(seed)
@@ -53,7 +55,7 @@ def show_digits(samples: np.ndarray, path: str, side: int = 10, scale: int = 5) 
     def grid(images: np.ndarray) -> Image.Image:
         # A dark frame around each digit: they fill their 8 x 8 pixels and would run into each other.
         framed = np.pad(images[: side * side], ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.25)
-        pil = DDGANPipeline.numpy_to_pil(framed)
+        pil = DiffusionPipeline.numpy_to_pil(framed)
         return make_image_grid([i.resize((10 * scale, 10 * scale), Image.Resampling.NEAREST) for i in pil], side, side)
 
     real = load_digits().images[: side * side].permute(0, 2, 3, 1).numpy() / 2 + 0.5
@@ -79,13 +81,14 @@ def show_points(samples: np.ndarray, path: str) -> None:
 
 def main() -> None:
     arguments = parse_arguments()
-    pipeline = DDGANPipeline.from_pretrained(arguments.pipeline)
+    pipeline = load_pipeline(arguments.pipeline)
     pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
     pipeline.set_progress_bar_config(disable=True)
     samples, speed = draw_samples(pipeline, arguments.num_samples, arguments.batch_size, arguments.seed)
-    steps, n = len(pipeline.scheduler), len(samples)
+    steps, n = pipeline.num_timesteps, len(samples)
+    evaluations = f"{steps} evaluation{'s' if steps > 1 else ''}"
     measured: dict[str, str | int | float] = {
-        f"sampling speed, {steps} evaluations, batch {arguments.batch_size} (samples per second)": round(speed, 1)
+        f"sampling speed, {evaluations}, batch {arguments.batch_size} (samples per second)": round(speed, 1)
     }
     Path(arguments.output_image).parent.mkdir(parents=True, exist_ok=True)
     if arguments.dataset_name == "digits":
