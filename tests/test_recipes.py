@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 
 import gan_diffusion
 from gan_diffusion.recipes import Recipe, list_recipes
-from gan_diffusion.training import DDGANArguments, DiffusionGANArguments, parse_arguments
+from gan_diffusion.training import DDGANArguments, DiffusionGANArguments, SPIGANArguments, parse_arguments
 
 
 PUBLISHED_PARAMETERS = {
@@ -25,8 +25,13 @@ PUBLISHED_PARAMETERS = {
     "diffusion-stylegan2-lsun-church-256": (24_767_458, 26_365_504),
     "diffusion-stylegan2-ffhq-1024": (30_370_060, 31_376_928),
 }
+PROPOSED = {"spi-gan-cifar10", "spi-gan-celebahq-256", "spi-gan-lsun-church-256"}
 SMALL = {"ddgan-digits", "ddgan-fashion-mnist", "ddgan-gaussians-25"}
-ARGUMENTS = {"DDGANPipeline": DDGANArguments, "DiffusionGANPipeline": DiffusionGANArguments}
+ARGUMENTS = {
+    "DDGANPipeline": DDGANArguments,
+    "DiffusionGANPipeline": DiffusionGANArguments,
+    "SPIGANPipeline": SPIGANArguments,
+}
 # Generators that are large unless told otherwise, made small where their size does not matter.
 SMALL_CONFIGS = {
     "NCSNppGenerator": {
@@ -36,6 +41,7 @@ SMALL_CONFIGS = {
         "attention_resolutions": [],
     },
     "StyleGAN2Generator": {"sample_size": 8, "channel_max": 8, "latent_dim": 8, "w_dim": 8},
+    "SPIGANGenerator": {"sample_size": 8, "channel_max": 8, "w_dim": 8, "mapping_dim": 8},
 }
 NETWORKS = ("generator", "discriminator")
 
@@ -54,7 +60,7 @@ def count_parameters(network) -> int:
 
 
 def test_all_recipes_are_found():
-    assert set(list_recipes()) == SMALL | set(PUBLISHED_PARAMETERS)
+    assert set(list_recipes()) == SMALL | PROPOSED | set(PUBLISHED_PARAMETERS)
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -107,6 +113,13 @@ class TestRecipe:
         for part in NETWORKS:
             for stated in re.findall(rf"{part} ([\d.]+) million", card.text, re.IGNORECASE):
                 assert stated == f"{count_parameters(networks[part]) / 1e6:.1f}"
+
+    def test_card_says_what_is_not_published(self, name):
+        text = (Recipe.load(name).path / "README.md").read_text()
+        assert ("proposed, not published" in text) == (name in PROPOSED)
+        assert ("recalled, not verified" in text) == (name in PROPOSED)
+        if name not in SMALL:
+            assert 'No number on this card was measured by this project unless it stands under "Measured on' in text
 
     def test_pipeline_file_shows_the_installed_class(self, name):
         recipe = Recipe.load(name)
