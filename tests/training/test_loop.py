@@ -1,6 +1,6 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The training script as users run it: end to end, interrupted, resumed, and fed with bad input."""
+"""The training scripts as users run them: end to end, interrupted, resumed, and fed with bad input."""
 
 import json
 import os
@@ -17,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from gan_diffusion import DDGANPipeline
+from gan_diffusion.hub import load_pipeline
 from gan_diffusion.training.state import (
     TrainingState,
     list_checkpoints,
@@ -27,33 +28,65 @@ from gan_diffusion.training.state import (
 )
 
 
-SCRIPT = Path(__file__).parents[2] / "training_scripts" / "train_ddgan.py"
+ROOT = Path(__file__).parents[2]
+# Per method: changes that make the networks of its digits recipe so small that a step takes milliseconds, and options.
+METHODS = {
+    "ddgan": (
+        {
+            "generator": {"base_channels": 8, "layers_per_block": 1, "channel_multipliers": [1, 1], "dropout": 0.1},
+            "discriminator": {"hidden_dim": 8},
+        },
+        "r1_interval: 2\nema_decay: 0.9\n",
+    ),
+    "diffusion-gan": (
+        {
+            "generator": {"channel_max": 8, "w_dim": 8},
+            "discriminator": {"channel_max": 8},
+            "scheduler": {"update_interval": 2, "adaptation_kimg": 0.1, "discriminator_target": -0.9},
+        },
+        "r1_interval: 2\npath_length_weight: 2.0\npath_length_interval: 2\nstyle_mixing_probability: 0.5\n"
+        "ema_kimg: 0.05\nema_rampup: 0.5\n",
+    ),
+    "spi-gan": (
+        {"generator": {"channel_max": 8, "w_dim": 8, "mapping_dim": 8}, "discriminator": {"channel_max": 8}},
+        "r1_interval: 2\naugmentation: true\naugmentation_kimg: 0.1\naugmentation_target: -0.9\nema_decay: 0.9\n",
+    ),
+}
 
 
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory) -> Path:
-    """The digits recipe with networks so small that a step takes milliseconds."""
-    folder = tmp_path_factory.mktemp("recipes") / "tiny"
-    source = SCRIPT.parents[1] / "pipelines" / "ddgan-digits"
+def make_recipe(method: str, folder: Path) -> Path:
+    changes, options = METHODS[method]
+    source = ROOT / "pipelines" / f"{method}-digits"
     for file in source.rglob("*.*"):
         target = folder / file.relative_to(source)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(file.read_text())
-    for part, changes in {
-        "generator": {"base_channels": 8, "layers_per_block": 1, "channel_multipliers": [1, 1], "dropout": 0.1},
-        "discriminator": {"base_channels": 8},
-    }.items():
-        file = folder / part / "config.json"
-        file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    for part, values in changes.items():
+        file = folder / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+        config = json.loads(file.read_text())
+        assert set(values) <= set(config)
+        file.write_text(json.dumps(config | values))
     (folder / "training.yaml").write_text(
-        "dataset_name: digits\ntrain_batch_size: 16\nmax_train_steps: 6\nr1_interval: 2\nema_decay: 0.9\n"
-        "checkpointing_steps: 3\nvalidation_steps: 3\nnum_validation_images: 4\nlogging_steps: 1\n"
+        "dataset_name: digits\ntrain_batch_size: 16\nmax_train_steps: 6\n"
+        "checkpointing_steps: 3\nvalidation_steps: 3\nnum_validation_images: 4\nlogging_steps: 1\n" + options
     )
     return folder
 
 
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    return make_recipe("ddgan", tmp_path_factory.mktemp("recipes") / "ddgan")
+
+
+@pytest.fixture(scope="module", params=["diffusion-gan", "spi-gan"])
+def other_recipe(request, tmp_path_factory) -> Path:
+    """The methods beside DDGAN, for what depends on the objective."""
+    return make_recipe(request.param, tmp_path_factory.mktemp("recipes") / request.param)
+
+
 def command(recipe: Path, output_dir: Path, *options: str) -> list[str]:
-    return [sys.executable, str(SCRIPT), "--recipe", str(recipe), "--output_dir", str(output_dir), *options]
+    script = ROOT / "training_scripts" / f"train_{recipe.name.replace('-', '_')}.py"
+    return [sys.executable, str(script), "--recipe", str(recipe), "--output_dir", str(output_dir), *options]
 
 
 def run(recipe: Path, output_dir: Path, *options: str) -> subprocess.CompletedProcess:
@@ -117,25 +150,61 @@ def test_the_saved_generator_is_the_average_not_the_raw_weights(uninterrupted):
     assert {tuple(p.shape) for p in averaged.values()} == shadow
 
 
-def test_stopped_and_resumed_equals_uninterrupted(recipe, uninterrupted, tmp_path):
-    """A checkpoint in the middle of an epoch, a new process, and the same command."""
+def run_killed_after_a_checkpoint(recipe: Path, output_dir: Path) -> None:
     process = subprocess.Popen(
-        command(recipe, tmp_path / "run"),
+        command(recipe, output_dir),
         env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
         stderr=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 120
-    while not (tmp_path / "run" / "checkpoint-3").exists() and time.monotonic() < deadline:
+    while not (output_dir / "checkpoint-3").exists() and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert not (tmp_path / "run" / "generator").exists()
+    assert not (output_dir / "generator").exists()
 
+
+def test_stopped_and_resumed_equals_uninterrupted(recipe, uninterrupted, tmp_path):
+    """A checkpoint in the middle of an epoch, a new process, and the same command."""
+    run_killed_after_a_checkpoint(recipe, tmp_path / "run")
     result = run(recipe, tmp_path / "run")
     assert result.returncode == 0, result.stderr
     assert "Going on from" in result.stderr
     assert_equal_runs(uninterrupted, tmp_path / "run")
+
+
+def test_other_methods_resume_exactly_with_the_state_of_their_objective(other_recipe, tmp_path):
+    result = run(other_recipe, tmp_path / "uninterrupted")
+    assert result.returncode == 0, result.stderr
+    run_killed_after_a_checkpoint(other_recipe, tmp_path / "resumed")
+    result = run(other_recipe, tmp_path / "resumed")
+    assert result.returncode == 0, result.stderr
+    assert "Going on from" in result.stderr
+    assert_equal_runs(tmp_path / "uninterrupted", tmp_path / "resumed")
+
+    states = [
+        torch.load(tmp_path / name / "checkpoint-6" / "state.pt", weights_only=True)["parts"]["objective"]
+        for name in ("uninterrupted", "resumed")
+    ]
+    assert_equal_states(*states)
+    # There is something to resume: noise and augmentation have moved.
+    moved = states[0]["scheduler"] if "scheduler" in states[0] else states[0]["augmentation"]
+    assert moved["p"] > 0
+    pipeline = load_pipeline(tmp_path / "resumed")
+    assert pipeline(2, output_type="pt").images.isfinite().all()
+
+
+def assert_equal_states(one, two) -> None:
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for name in one:
+            assert_equal_states(one[name], two[name])
+    elif isinstance(one, list | tuple):
+        for left, right in zip(one, two, strict=True):
+            assert_equal_states(left, right)
+    else:
+        assert torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
 
 
 def test_an_interrupted_run_saves_and_goes_on(recipe, tmp_path):
@@ -193,15 +262,33 @@ def test_class_conditional_bfloat16_on_a_folder(recipe, tmp_path):
     assert pipeline(2, class_labels=[0, 1], output_type="pt").images.isfinite().all()
 
 
-def test_two_processes_agree(recipe, tmp_path):
+def run_two_processes(recipe: Path, output_dir: Path) -> dict:
+    """The last checkpoint of a run of two processes."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run([*launch, *command(recipe, tmp_path)[1:]], capture_output=True, text=True, env=environment)
+    result = subprocess.run(
+        [*launch, *command(recipe, output_dir)[1:]], capture_output=True, text=True, env=environment
+    )
     assert result.returncode == 0, result.stderr
-    assert "| real images seen | 192 |" in (tmp_path / "README.md").read_text()
+    assert "| real images seen | 192 |" in (output_dir / "README.md").read_text()
+    return torch.load(list_checkpoints(output_dir)[-1] / "state.pt", weights_only=True)
+
+
+def test_two_processes_agree(recipe, tmp_path):
+    run_two_processes(recipe, tmp_path)
     checkpoint = list_checkpoints(tmp_path)[-1]
     states = [torch.load(checkpoint / f"random_{rank}.pt", weights_only=True)["torch"] for rank in (0, 1)]
     assert not torch.equal(*states)
+
+
+def test_two_processes_of_the_other_methods_adapt_together(other_recipe, tmp_path):
+    state = run_two_processes(other_recipe, tmp_path)["parts"]["objective"]
+    if "scheduler" in state:
+        # Three updates, each up or down by the 64 images that both processes saw, of 100 that move p by 1.
+        assert state["scheduler"]["p"] in (pytest.approx(0.36), pytest.approx(0.64), pytest.approx(1.0))
+    else:
+        # One update after four steps by the clean images, about half of 128: one process alone has seen 64 in all.
+        assert 0.64 < state["augmentation"]["p"] <= 0.8
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ class Trainer:
         def adam(network, learning_rate, penalty_interval):
             betas = (arguments.adam_beta1, arguments.adam_beta2)
             learning_rate, betas = lazy_adam(learning_rate, betas, penalty_interval)
-            return torch.optim.Adam(network.parameters(), learning_rate, betas, arguments.adam_epsilon)
+            return torch.optim.Adam(network.parameters(), learning_rate, betas, arguments.adam_epsilon, fused=True)
 
         optimizer_g = adam(self.generator, arguments.learning_rate_g, objective.generator_penalty_interval)
         optimizer_d = adam(self.discriminator, arguments.learning_rate_d, objective.discriminator_penalty_interval)
@@ -364,12 +364,12 @@ class Trainer:
             self.ema.copy_to(self.generator.parameters())
         self.generator.eval()
         count = self.arguments.num_validation_images
-        labels = None
+        labels = {}
         if self.arguments.class_conditional:
-            labels = torch.arange(count) % self.generator.config.num_class_embeds
+            labels["class_labels"] = torch.arange(count) % self.generator.config.num_class_embeds
         self.pipeline.set_progress_bar_config(disable=True)
         generator = torch.Generator().manual_seed(self.arguments.seed)
-        images = self.pipeline(count, class_labels=labels, generator=generator, output_type="np").images
+        images = self.pipeline(count, **labels, generator=generator, output_type="np").images
         self.generator.train()
         if self.ema is not None:
             self.ema.restore(self.generator.parameters())
