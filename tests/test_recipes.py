@@ -26,7 +26,11 @@ PUBLISHED_PARAMETERS = {
     "diffusion-stylegan2-ffhq-1024": (30_370_060, 31_376_928),
 }
 PROPOSED = {"spi-gan-cifar10", "spi-gan-celebahq-256", "spi-gan-lsun-church-256"}
-SMALL = {"ddgan-digits", "ddgan-fashion-mnist", "ddgan-gaussians-25"}
+SMALL = {
+    f"{method}-{data}"
+    for method in ("ddgan", "diffusion-gan", "spi-gan")
+    for data in ("digits", "fashion-mnist", "gaussians-25")
+}
 ARGUMENTS = {
     "DDGANPipeline": DDGANArguments,
     "DiffusionGANPipeline": DiffusionGANArguments,

@@ -9,11 +9,16 @@ import torch
 
 from gan_diffusion.hub import save_repository
 from gan_diffusion.recipes import Recipe, list_recipes
-from gan_diffusion.training import DDGANArguments, parse_arguments
+from gan_diffusion.training import DDGANArguments, DiffusionGANArguments, SPIGANArguments, parse_arguments
 
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "training_scripts" / "README.md"]
+ARGUMENTS = {
+    "training_scripts/train_ddgan.py": DDGANArguments,
+    "training_scripts/train_diffusion_gan.py": DiffusionGANArguments,
+    "training_scripts/train_spi_gan.py": SPIGANArguments,
+}
 # A block after this comment needs something that a test does not have.
 NOT_RUN = "<!-- not run"
 
@@ -33,13 +38,18 @@ def blocks(language: str) -> list:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A working directory with the pipeline that the quickstart leaves, untrained."""
-    from gan_diffusion import DDGANPipeline
+    """A working directory with the pipelines that the digits recipes leave, untrained."""
+    import gan_diffusion
 
-    recipe = Recipe.load("ddgan-digits")
     torch.manual_seed(0)
-    pipeline = DDGANPipeline(recipe.build("generator"), recipe.build("scheduler"))
-    save_repository(tmp_path / "runs" / "ddgan-digits", pipeline, recipe.build("discriminator"), recipe, {})
+    for method, pipeline_class in {
+        "ddgan": gan_diffusion.DDGANPipeline,
+        "diffusion-gan": gan_diffusion.DiffusionGANPipeline,
+        "spi-gan": gan_diffusion.SPIGANPipeline,
+    }.items():
+        recipe = Recipe.load(f"{method}-digits")
+        pipeline = pipeline_class(recipe.build("generator"), recipe.build("scheduler"))
+        save_repository(tmp_path / "runs" / recipe.name, pipeline, recipe.build("discriminator"), recipe, {})
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -56,9 +66,9 @@ def test_commands_name_existing_scripts_recipes_and_options(code):
         scripts = [word for word in words if word.startswith("training_scripts/")]
         for script in scripts:
             assert (ROOT / script).is_file(), script
-        if scripts == ["training_scripts/train_ddgan.py"]:
+        if scripts and scripts[0] in ARGUMENTS:
             options = words[words.index(scripts[0]) + 1 :]
-            arguments = parse_arguments(DDGANArguments, "", options)
+            arguments = parse_arguments(ARGUMENTS[scripts[0]], "", options)
             assert arguments.recipe in list_recipes()
         if words[:1] == ["make"]:
             assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text()

@@ -1,0 +1,1 @@
+from gan_diffusion import SPIGANPipeline as SPIGANPipeline
