@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from diffusers.image_processor import VaeImageProcessor
+from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 
 from ..recipes import sample_shape
 
@@ -73,6 +74,12 @@ class GANPipelineMixin:
         if callback is None:
             return latents
         return callback(self, step, timestep, dict.fromkeys(names, latents)).pop("latents", latents)
+
+    def _output(self, latents: torch.Tensor, output_type: str, return_dict: bool) -> ImagePipelineOutput | tuple:
+        """What a call returns."""
+        images = self._postprocess(latents, output_type)
+        self.maybe_free_model_hooks()
+        return ImagePipelineOutput(images=images) if return_dict else (images,)
 
     def _postprocess(self, latents: torch.Tensor, output_type: str):
         if output_type == "latent":

@@ -109,8 +109,4 @@ class DiffusionGANPipeline(GANPipelineMixin, DiffusionPipeline):
             ).sample
             latents = self._call_back(callback_on_step_end, callback_on_step_end_tensor_inputs, i, t, latents)
 
-        images = self._postprocess(latents, output_type)
-        self.maybe_free_model_hooks()
-        if not return_dict:
-            return (images,)
-        return ImagePipelineOutput(images=images)
+        return self._output(latents, output_type, return_dict)

@@ -106,11 +106,7 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
             latents = self.generator(latents, u, noise_mode=noise_mode, generator=generator).sample
             latents = self._call_back(callback_on_step_end, callback_on_step_end_tensor_inputs, i, t, latents)
 
-        images = self._postprocess(latents, output_type)
-        self.maybe_free_model_hooks()
-        if not return_dict:
-            return (images,)
-        return ImagePipelineOutput(images=images)
+        return self._output(latents, output_type, return_dict)
 
     @torch.no_grad()
     def interpolate(
