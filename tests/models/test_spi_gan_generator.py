@@ -37,10 +37,9 @@ def small_generator(**options):
 def stirred(generator):
     """Fresh networks do not depend on u or on layer noise: give what starts at zero a size at which mistakes show."""
     source = seeded(5)
-    for name, parameter in generator.named_parameters():
+    for parameter in generator.parameters():
         if not parameter.any():
-            scale = 20 if name.startswith("mapping.") else 0.3
-            parameter.data = scale * torch.randn(parameter.shape, generator=source)
+            parameter.data = 0.3 * torch.randn(parameter.shape, generator=source)
     return generator
 
 
@@ -118,6 +117,16 @@ class TestMapping:
         state = generator.embed(noise_for(generator))
         for u in (0.0, 0.3, 1.0):
             assert torch.equal(generator(noise_for(generator), u).styles, state)
+
+    def test_leaves_the_identity_at_once(self):
+        """A last layer under the learning-rate multiplier would move h(1) a hundred times less."""
+        generator = small_generator()
+        optimizer = torch.optim.Adam(generator.mapping.parameters(), 2.5e-3)
+        noise = noise_for(generator)
+        generator(noise).sample.square().sum().backward()
+        optimizer.step()
+        distance = (generator(noise, 1.0).styles - generator(noise, 0.0).styles).square().mean().sqrt()
+        assert 2e-3 < distance < 0.1
 
     @pytest.mark.parametrize("solver", ["euler", "midpoint", "rk4"])
     def test_zero_position_returns_the_embedding(self, solver):
