@@ -30,6 +30,8 @@ style: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_ddgan.py
+	$(BIN)/python benchmarks/bench_diffusion_gan.py
+	$(BIN)/python benchmarks/bench_spi_gan.py
 	$(BIN)/python benchmarks/bench_noising.py
 
 docs: $(VENV)/.installed

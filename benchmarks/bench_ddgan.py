@@ -12,16 +12,13 @@ Prints a Markdown table: what was measured, its time, its cost in units of the f
 of the reference implementation (NVlabs/denoising-diffusion-gan, measured with the same yardstick on two cores).
 """
 
-import argparse
-import re
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from common import YARDSTICK_FLOPS, interleaved
+from common import measure, parse_arguments, peak_memory_mib, print_peak_memory
 
 from gan_diffusion.models import DDGANDiscriminator, NCSNppGenerator
 
@@ -76,12 +73,6 @@ def make_training(batch_size: int, optimizers: bool = False):
     return iteration, batch_size * (4 * GENERATOR_FLOPS + 8 * DISCRIMINATOR_FLOPS)
 
 
-def peak_memory_mib(mode: str, threads: int) -> float:
-    """Peak resident memory of a fresh process that runs `mode` twice, in MiB."""
-    command = [sys.executable, __file__, "--peak_memory_of", mode, "--threads", str(threads)]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1024
-
-
 def import_seconds(statement: str) -> float:
     """CPU time of one import in a fresh process; the median of three."""
     code = f"import time; {statement}; print(time.process_time())"
@@ -90,39 +81,17 @@ def import_seconds(statement: str) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three rounds, no memory and import measurements")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--peak_memory_of", choices=("imports", "training"), help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-
+    args = parse_arguments(__doc__, memory_modes=("imports", "training"))
     if args.peak_memory_of:
-        if args.peak_memory_of == "training":
-            iteration, _ = make_training(batch_size=4)
-            for _ in range(2):
-                iteration()
-        # Not `ru_maxrss`: a new process inherits its parent's.
-        print(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
+        print_peak_memory(make_training(batch_size=4)[0] if args.peak_memory_of == "training" else None)
         return
 
     rows = {
-        "generator, batch 16, inference": (make_sampling(16), 2.02),
-        "training iteration without R1, batch 4": (make_training(4), 3.35),
-        "the same with both Adam steps": (make_training(4, optimizers=True), None),
+        "generator, batch 16, inference": (*make_sampling(16), 2.02),
+        "training iteration without R1, batch 4": (*make_training(4), 3.35),
+        "the same with both Adam steps": (*make_training(4, optimizers=True), "-"),
     }
-    results = interleaved({name: function for name, ((function, _), _) in rows.items()}, rounds=3 if args.quick else 7)
-    rate = statistics.median(results["yardstick"])
-    print(
-        f"Yardstick: {rate / 1e9:.1f} GFLOP/s, {args.threads} threads ({YARDSTICK_FLOPS / 1e9:.2f} GFLOP per call).\n"
-    )
-    print("| CIFAR-10 configuration | time (s) | x floor | best round | reference x floor |")
-    print("|---|---|---|---|---|")
-    for name, ((_, flops), reference) in rows.items():
-        cost = [value / flops for value in results[name]]
-        median = statistics.median(cost)
-        print(f"| {name} | {median * flops / rate:.2f} | {median:.2f} | {min(cost):.2f} | {reference or '-'} |")
+    measure(rows, "CIFAR-10 configuration", args)
     if args.quick:
         return
 

@@ -1,15 +1,23 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the benchmarks share: the machine's own convolution rate, and timing in interleaved rounds."""
+"""What the benchmarks share: options, the machine's own convolution rate, timing in interleaved rounds, peak memory."""
 
+import argparse
+import re
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
+
+# A row of a table: its function, the arithmetic of one call (FLOP), and the reference implementation's cost, or "-".
+Row = tuple[Callable[[], object], float, float | str]
 
 YARDSTICK_FLOPS = 2 * 32 * 128 * 128 * 3 * 3 * 32 * 32
 
@@ -59,3 +67,53 @@ def interleaved(candidates: Mapping[str, Callable[[], object]], rounds: int, inn
             results["yardstick"].append(rate)
             results[name].append(elapsed * rate)
     return results
+
+
+def parse_arguments(description: str, memory_modes: tuple[str, ...] = ("imports",)) -> argparse.Namespace:
+    """Options of the benchmarks of networks; sets the number of threads and the seed.
+
+    Args:
+        description: The benchmark's docstring.
+        memory_modes: What `peak_memory_mib` can be asked for.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="three rounds of times, nothing else")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--peak_memory_of", choices=memory_modes, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    return args
+
+
+def measure(rows: Mapping[str, Row], title: str, args: argparse.Namespace) -> dict[str, float]:
+    """Times the rows, prints the yardstick and a table, and returns the median seconds of each row at the median rate."""
+    results = interleaved({name: function for name, (function, *_) in rows.items()}, rounds=3 if args.quick else 7)
+    rate = statistics.median(results["yardstick"])
+    print(
+        f"Yardstick: {rate / 1e9:.1f} GFLOP/s, {args.threads} threads ({YARDSTICK_FLOPS / 1e9:.2f} GFLOP per call).\n"
+    )
+    print(f"| {title} | time (s) | x floor | best round | reference x floor |")
+    print("|---|---|---|---|---|")
+    times = {}
+    for name, (_, flops, reference) in rows.items():
+        cost = [value / flops for value in results[name]]
+        median = statistics.median(cost)
+        times[name] = median * flops / rate
+        print(f"| {name} | {times[name]:.2f} | {median:.2f} | {min(cost):.2f} | {reference} |")
+    return times
+
+
+def print_peak_memory(run: Callable[[], object] | None = None) -> None:
+    """Calls `run` twice, then prints the peak resident memory of this process, in KiB: what `peak_memory_mib` reads."""
+    if run is not None:
+        for _ in range(2):
+            run()
+    # Not `ru_maxrss`: a new process inherits its parent's.
+    print(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1])
+
+
+def peak_memory_mib(mode: str, threads: int) -> float:
+    """Peak resident memory, in MiB, of a fresh process of the running benchmark with `--peak_memory_of mode`."""
+    command = [sys.executable, sys.argv[0], "--peak_memory_of", mode, "--threads", str(threads)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout) / 1024

@@ -1,0 +1,111 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Speed and memory of Diffusion-GAN with StyleGAN2 on the CPU, in units of the machine's own convolution rate.
+
+The published CIFAR-10 configuration, batch 16, in the phases of the training loop. The floor is the arithmetic of the
+networks at the rate of one 128-to-128-channel 3x3 convolution measured beside it, in the same process. Run it on an
+otherwise idle machine:
+
+    python benchmarks/bench_diffusion_gan.py [--quick] [--threads 2]
+
+Prints a Markdown table: what was measured, its time, its cost in units of the floor (median of the rounds), and the cost
+of the reference implementation (Zhendong-Wang/Diffusion-GAN, measured with the same yardstick). The floor of a main phase
+counts a backward pass as two forward passes, and as one where only the gradient of the input is needed. That of a penalty
+is one forward pass of the batch, so that its cost reads in forward passes.
+"""
+
+from collections.abc import Callable
+
+import torch
+from common import Row, measure, parse_arguments, peak_memory_mib, print_peak_memory
+
+from gan_diffusion.recipes import Recipe
+from gan_diffusion.training.objectives.diffusion_gan import DiffusionGANObjective
+
+
+BATCH_SIZE = 16
+# Forward pass of the batch through either network, 8.04 GFLOP per image, multiply and add counted apart.
+FORWARD_FLOPS = BATCH_SIZE * 8.04e9
+
+
+def make_objective() -> DiffusionGANObjective:
+    """The recipe's objective, with the path-length penalty that StyleGAN2 has by default and this recipe leaves out."""
+    recipe = Recipe.load("diffusion-stylegan2-cifar10")
+    networks = {name: recipe.build(name).train() for name in ("generator", "discriminator")}
+    return DiffusionGANObjective(
+        **networks,
+        scheduler=recipe.build("scheduler"),
+        latent_dim=recipe.config("generator")["latent_dim"],
+        r1_gamma=recipe.training["r1_gamma"],
+        path_length_weight=2.0,
+    )
+
+
+def make_sampling(objective: DiffusionGANObjective) -> Callable[[], torch.Tensor]:
+    """One generator call without gradients."""
+    latent = torch.randn(BATCH_SIZE, objective.latent_dim)
+
+    @torch.no_grad()
+    def sampling():
+        return objective.generator(latent).sample
+
+    return sampling
+
+
+def make_phase(objective: DiffusionGANObjective, name: str) -> Callable[[], None]:
+    """The loss of one half step and its backward pass, with fresh gradients."""
+    samples = torch.randn(BATCH_SIZE, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    network = objective.generator if name.startswith("generator") else objective.discriminator
+
+    def phase():
+        network.zero_grad()
+        getattr(objective, name)(samples, step=0).loss.backward()
+
+    return phase
+
+
+def make_iteration(objective: DiffusionGANObjective) -> Callable[[], None]:
+    """All four phases, in the order of the training loop; no optimisers."""
+    names = ("discriminator_step", "discriminator_penalty", "generator_step", "generator_penalty")
+    phases = [make_phase(objective, name) for name in names]
+
+    def iteration():
+        for phase in phases:
+            phase()
+
+    return iteration
+
+
+def main() -> None:
+    args = parse_arguments(__doc__, memory_modes=("imports", "iteration"))
+    if args.peak_memory_of:
+        print_peak_memory(make_iteration(make_objective()) if args.peak_memory_of == "iteration" else None)
+        return
+
+    objective = make_objective()
+    rows: dict[str, Row] = {
+        "sampling": (make_sampling(objective), FORWARD_FLOPS, "2.8 grouped, 1.65 scaled activations"),
+        # Forward and backward through the generator, forward and input gradient through the discriminator.
+        "generator step": (make_phase(objective, "generator_step"), 5 * FORWARD_FLOPS, 2.5),
+        # Forward through the generator, forward and backward through the discriminator for real and generated images.
+        "discriminator step": (make_phase(objective, "discriminator_step"), 7 * FORWARD_FLOPS, 1.55),
+        "R1 (floor: one forward)": (make_phase(objective, "discriminator_penalty"), FORWARD_FLOPS, "-"),
+        "path lengths of half the batch (floor: one forward)": (
+            make_phase(objective, "generator_penalty"),
+            FORWARD_FLOPS,
+            "-",
+        ),
+    }
+    measure(rows, f"CIFAR-10 configuration, batch {BATCH_SIZE}", args)
+    if args.quick:
+        return
+
+    iteration, imports = (peak_memory_mib(mode, args.threads) for mode in ("iteration", "imports"))
+    print(
+        f"\nPeak memory of an iteration with both penalties: {iteration:.0f} MiB, of which imports {imports:.0f} MiB."
+    )
+
+
+if __name__ == "__main__":
+    main()
