@@ -37,7 +37,7 @@ class LatentMLPGenerator(ModelMixin, ConfigMixin):
         latent_dim: int = 2,
         hidden_dim: int = 128,
         num_layers: int = 3,
-        num_octaves: int = 2,
+        num_octaves: int = 0,
         num_class_embeds: int | None = None,
     ):
         super().__init__()
