@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .convolution import conv2d, conv_transpose2d
 from .initialization import conv
 
 
@@ -133,15 +134,15 @@ def resampled_conv(
     """
     size = weight.shape[-1]
     if resample is None:
-        return F.conv2d(sample, weight, bias, padding=size // 2)
+        return conv2d(sample, weight, bias, padding=size // 2)
     if resample == "down":
         if size == 1:
-            return F.conv2d(fir_downsample(sample, kernel), weight, bias)
-        return F.conv2d(fir_blur(sample, kernel), weight, bias, stride=2)
+            return conv2d(fir_downsample(sample, kernel), weight, bias)
+        return conv2d(fir_blur(sample, kernel), weight, bias, stride=2)
     if size == 1:
-        hidden = fir_upsample(F.conv2d(sample, weight), kernel)
+        hidden = fir_upsample(conv2d(sample, weight), kernel)
     else:
-        hidden = F.conv_transpose2d(sample, weight.transpose(0, 1), stride=2)
+        hidden = conv_transpose2d(sample, weight.transpose(0, 1), stride=2)
         hidden = _Filter.apply(hidden, 4 * kernel, 1, (kernel.shape[-1] - 2) // 2)
     return hidden if bias is None else hidden.add_(bias[:, None, None])
 

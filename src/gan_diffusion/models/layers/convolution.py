@@ -1,0 +1,132 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Convolutions whose weight gradient on the CPU is a matrix product.
+
+In channels-last memory format, PyTorch's own takes about twice the time of the forward pass, and more where the stride is
+two; and its second derivatives transpose batch and channels. Convolution, transposed convolution and weight gradient are
+one trilinear form seen from three sides: the derivatives of each are the other two.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+# Rows of a matrix of patches: enough for a matrix product, few enough for the cache.
+_MAX_ROWS = 1024
+
+
+def conv2d(sample: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
+    """`torch.nn.functional.conv2d`: (B, C, H, W), (O, C, k, k), (O,) -> (B, O, H', W')."""
+    if not _is_ours(sample, weight):
+        return F.conv2d(sample, weight, bias, stride, padding)
+    # A view is no leaf, which the engine could not be asked about (see `_wants_weight`).
+    return _Conv.apply(sample, weight.view_as(weight), bias, stride, padding)
+
+
+def conv_transpose2d(sample: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """`torch.nn.functional.conv_transpose2d` without padding: (B, C, H, W), (C, O, k, k) -> (B, O, H', W')."""
+    if not _is_ours(sample, weight):
+        return F.conv_transpose2d(sample, weight, stride=stride)
+    size = [(length - 1) * stride + weight.shape[-1] for length in sample.shape[-2:]]
+    return _TransposedConv.apply(sample, weight.view_as(weight), stride, 0, size)
+
+
+def _is_ours(sample: Tensor, weight: Tensor) -> bool:
+    """Whether a weight gradient may be asked for that PyTorch is slow at. Sums in half precision would lose digits."""
+    return (
+        sample.device.type == "cpu"
+        and torch.is_grad_enabled()
+        and weight.requires_grad
+        and weight.shape[-1] > 1
+        and sample.dtype in (torch.float32, torch.float64)
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _wants_weight(ctx) -> bool:
+    """Whether the running backward pass needs the gradient of the weight: gradient penalties ask for the input's alone."""
+    node = ctx.next_functions[1][0]
+    return node is not None and torch._C._will_engine_execute_node(node)
+
+
+class _Conv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, sample: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+        ctx.save_for_backward(sample, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(sample, weight, bias, stride, padding)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        sample, weight = ctx.saved_tensors
+        options = ctx.stride, ctx.padding
+        grad_sample = grad_weight = grad_bias = None
+        if ctx.needs_input_grad[0]:
+            grad_sample = _TransposedConv.apply(grad, weight, *options, sample.shape[-2:])
+        if _wants_weight(ctx):
+            grad_weight = _WeightGradient.apply(sample, grad, *options, weight.shape[-1])
+            grad_bias = grad.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return grad_sample, grad_weight, grad_bias, None, None
+
+
+class _TransposedConv(torch.autograd.Function):
+    """Gradient of the input of a convolution, of the given height and width, from that of its output."""
+
+    @staticmethod
+    def forward(ctx, sample: Tensor, weight: Tensor, stride: int, padding: int, size: tuple[int, int]) -> Tensor:
+        ctx.save_for_backward(sample, weight)
+        ctx.stride, ctx.padding = stride, padding
+        # Only the shape and memory format of the input are looked at. Unlike this, a transposed convolution copies weights.
+        shape = (sample.shape[0], weight.shape[1], *size)
+        like = torch.empty(shape, dtype=sample.dtype, device=sample.device, memory_format=torch.channels_last)
+        mask = (True, False, False)
+        return torch.ops.aten.convolution_backward(
+            sample, like, weight, None, [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1, mask
+        )[0]
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):
+        sample, weight = ctx.saved_tensors
+        options = ctx.stride, ctx.padding
+        grad_sample = grad_weight = None
+        if ctx.needs_input_grad[0]:
+            grad_sample = _Conv.apply(grad, weight, None, *options)
+        if _wants_weight(ctx):
+            grad_weight = _WeightGradient.apply(grad, sample, *options, weight.shape[-1])
+        return grad_sample, grad_weight, None, None, None
+
+
+class _WeightGradient(torch.autograd.Function):
+    """Gradient of the weight of a convolution, (O, C, k, k), from its input and the gradient of its output."""
+
+    @staticmethod
+    def forward(ctx, sample: Tensor, grad: Tensor, stride: int, padding: int, kernel_size: int) -> Tensor:
+        ctx.save_for_backward(sample, grad)
+        ctx.stride, ctx.padding = stride, padding
+        (batch_size, channels), (out_channels, height, width) = sample.shape[:2], grad.shape[1:]
+        padded = F.pad(sample, (padding,) * 4).permute(0, 2, 3, 1).contiguous()
+        image, row, column, _ = padded.stride()
+        grad_rows = grad.permute(0, 2, 3, 1).reshape(batch_size, -1, out_channels)
+        weight = sample.new_zeros(out_channels, kernel_size * kernel_size * channels)
+        count = max(1, _MAX_ROWS // (height * width))
+        for part, part_grad in zip(padded.split(count), grad_rows.split(count), strict=True):
+            patches = part.as_strided(
+                (len(part), height, width, kernel_size, kernel_size, channels),
+                (image, row * stride, column * stride, row, column, 1),
+            )
+            weight.addmm_(part_grad.flatten(0, 1).t(), patches.reshape(-1, weight.shape[1]))
+        return weight.view(out_channels, kernel_size, kernel_size, channels).permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx, grad_weight: Tensor):
+        sample, grad = ctx.saved_tensors
+        options = ctx.stride, ctx.padding
+        grad_sample = grad_grad = None
+        if ctx.needs_input_grad[0]:
+            grad_sample = _TransposedConv.apply(grad, grad_weight, *options, sample.shape[-2:])
+        if ctx.needs_input_grad[1]:
+            grad_grad = _Conv.apply(sample, grad_weight, None, *options)
+        return grad_sample, grad_grad, None, None, None
