@@ -76,4 +76,7 @@ class ModulatedConv2d(nn.Module):
         if not self.demodulate:
             return torch.add(shift, hidden, alpha=self.gain)
         scale = demodulation(self.weight, style, DEMODULATION_EPS * self.style_gain**2) * self.gain
-        return torch.addcmul(shift, hidden, scale[:, :, None, None])
+        scale = scale[:, :, None, None]
+        if torch.is_grad_enabled():
+            return torch.addcmul(shift, hidden, scale)
+        return hidden.mul_(scale).add_(shift)  # fresh memory costs more than a second pass
