@@ -76,14 +76,15 @@ class ODEMapping(nn.Module):
     """Follows dh/dt = r(h, t) from h(0) to h(u): (B, w_dim), (B,) -> (B, w_dim).
 
     r is fully connected with SiLU, whose smoothness lets solvers of high order keep it. Its last layer starts at zero, so
-    that h(u) = h(0) at first, and learns without the multiplier: slowed down by 0.01, it would need tens of thousands of
-    steps to leave zero.
+    that h(u) = h(0) at first, and learns with the root of the multiplier: slowed down by 0.01 it would need tens of
+    thousands of steps to leave zero; at the full rate all h(u) soon drift together, so far that the noise in them no longer
+    counts and every sample looks the same.
 
     Args:
         w_dim: Width of h.
         hidden_dim: Width of the hidden layers of r.
         num_layers: Number of layers of r, at least 1.
-        lr_multiplier: Factor of the learning rate of all but the last.
+        lr_multiplier: Factor of the learning rate of all but the last, whose factor is its root.
         solver: See `solve_ode`.
         num_steps: See `solve_ode`.
     """
@@ -94,7 +95,7 @@ class ODEMapping(nn.Module):
         super().__init__()
         check_solver(solver, num_steps)
         widths = [w_dim + 1, *[hidden_dim] * (num_layers - 1), w_dim]
-        multipliers = [*[lr_multiplier] * (num_layers - 1), 1.0]
+        multipliers = [*[lr_multiplier] * (num_layers - 1), lr_multiplier**0.5]
         self.layers = nn.ModuleList(
             EqualizedLinear(*pair, lr_multiplier=multiplier)
             for *pair, multiplier in zip(widths[:-1], widths[1:], multipliers, strict=True)
@@ -178,7 +179,7 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
         mapping_type: "ode", or "mlp" for fully connected layers on h(0) and an embedding of u.
         mapping_dim: Width of the mapping's hidden layers.
         num_mapping_layers: Number of the mapping's layers, at least 1.
-        mapping_lr_multiplier: Factor of their learning rate, except that of the last layer of the ODE function.
+        mapping_lr_multiplier: Factor of their learning rate; its root for the last layer of the ODE function.
         ode_solver: "euler", "midpoint", "rk4" or, with the package torchdiffeq, "dopri5".
         num_ode_steps: Number of solver steps from 0 to u, at least 1.
         channel_base: Width of each level of the synthesis network times its resolution.
