@@ -249,7 +249,7 @@ class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
         generator: torch.Generator | None = None,
     ) -> torch.Tensor:
         """
-        Diffuses samples: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise_std n (equation 2 of the paper); x_0 itself at t = 0.
+        Diffuses samples: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise_std n; x_0 itself at t = 0.
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)): x_0, images in [-1, 1] or vectors.
@@ -309,7 +309,7 @@ class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
     def update(self, discriminator_sign_mean: float | None = None, num_images: int | None = None) -> None:
         """
         Moves p by a fixed step towards more noise where the discriminator is surer of real samples than
-        `discriminator_target`, and towards less where it is less sure (equation 8 of the paper, linear in p as in its code),
+        `discriminator_target`, and towards less where it is less sure (linear in p, as in the reference implementation),
         and draws a new list of timesteps.
 
         Args:

@@ -37,7 +37,7 @@ class DiffusionGANDraws:
 
 class DiffusionGANObjective(Objective):
     """
-    The adversarial objective of Diffusion-GAN (arXiv 2206.02262, equation 4) with the regularisations of StyleGAN2.
+    The adversarial objective of Diffusion-GAN (arXiv 2206.02262) with the regularisations of StyleGAN2.
 
     Real and generated samples are diffused, each to a timestep of its own, before the discriminator, which is told the
     timestep. The generator learns through the noise: its gradient carries sqrt(abar_t). R1 is taken with respect to the clean
