@@ -147,7 +147,7 @@ def test_pipelines_of_any_method_are_loaded_by_one_function(saved, tmp_path):
     assert type(load_pipeline(saved)) is DDGANPipeline
     generator = LatentMLPGenerator(hidden_dim=8)
     DiffusionGANPipeline(generator, DiffusionGANScheduler(max_timesteps=20)).save_pretrained(tmp_path / "other")
-    other = load_pipeline(tmp_path / "other", torch_dtype=torch.float64)
+    other = load_pipeline(tmp_path / "other", dtype=torch.float64)
     assert type(other) is DiffusionGANPipeline and other.generator.dtype == torch.float64
     assert other.scheduler.config.max_timesteps == 20
 
