@@ -55,13 +55,9 @@ def make_sample(shape, dtype=torch.float32, layout="contiguous", seed=0):
     if layout == "contiguous":
         return torch.randn(shape, generator=generator).to(dtype)
     if layout == "channels_last":
-        if len(shape) < 3:
-            pytest.skip("no channels")
         return make_sample(shape, dtype, seed=seed).movedim(1, -1).contiguous().movedim(-1, 1)
     if layout == "strided":
         return make_sample((*shape[:-1], 2 * shape[-1]), dtype, seed=seed)[..., ::2]
-    if len(shape) < 3:
-        pytest.skip("nothing to transpose")
     return make_sample((*shape[:-2], shape[-1], shape[-2]), dtype, seed=seed).transpose(-1, -2)
 
 

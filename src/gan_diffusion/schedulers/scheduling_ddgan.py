@@ -17,6 +17,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import BaseOutput
 
 from .. import kernels
+from .tables import TablesMixin
 
 
 # Start of the time grid; the process is defined on (0, 1].
@@ -49,7 +50,7 @@ def _marginal_variance(times: torch.Tensor, beta_schedule: str, beta_min: float,
     return 1.0 - torch.exp(2.0 * log_mean)
 
 
-class DDGANScheduler(SchedulerMixin, ConfigMixin):
+class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
     """
     A diffusion of a few large steps whose reverse steps are drawn from the Gaussian posterior q(x_t | x_{t+1}, x_0), with
     x_0 predicted by a generator.
@@ -145,14 +146,6 @@ class DDGANScheduler(SchedulerMixin, ConfigMixin):
 
     def __len__(self) -> int:
         return self.config.num_train_timesteps
-
-    def _table(self, name: str, device: torch.device) -> torch.Tensor:
-        """A coefficient table on `device`, where it stays for the next call."""
-        table = getattr(self, name)
-        if table.device != device:
-            table = table.to(device)
-            setattr(self, name, table)
-        return table
 
     def set_timesteps(self, num_inference_steps: int | None = None, device: str | torch.device | None = None) -> None:
         """

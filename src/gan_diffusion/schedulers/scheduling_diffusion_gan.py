@@ -18,6 +18,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 from .. import kernels
 from .sign_statistic import SignStatistic, steered
+from .tables import TablesMixin
 
 
 def _cosine_betas(num_timesteps: int) -> np.ndarray:
@@ -45,7 +46,7 @@ _BETA_SCHEDULES: dict[str, Callable[[float, float, int], np.ndarray]] = {
 _DISTRIBUTIONS = ("priority", "priority_official", "uniform")
 
 
-class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
+class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
     r"""
     A diffusion whose length T adapts to the discriminator: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise_std n.
 
@@ -331,14 +332,6 @@ class DiffusionGANScheduler(SchedulerMixin, ConfigMixin):
         self.p = min(max(steered(self.p, discriminator_sign_mean, target, num_images, kimg), 0.0), 1.0)
         self._statistic.reset()
         self._rebuild()
-
-    def _table(self, name: str, device: torch.device) -> torch.Tensor:
-        """A table on `device`, where it stays for the next call."""
-        table = getattr(self, name)
-        if table.device != device:
-            table = table.to(device)
-            setattr(self, name, table)
-        return table
 
     def state_dict(self) -> dict:
         """What a resumed run needs beyond the config: p, the list, its random state, and what was observed so far."""

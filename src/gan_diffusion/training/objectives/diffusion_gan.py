@@ -10,7 +10,7 @@ from torch import nn
 
 from ...schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
 from ..losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
-from .base import Objective, StepOutput, frozen
+from .base import Objective, StepOutput, frozen, lazy
 
 
 @dataclass
@@ -168,9 +168,7 @@ class DiffusionGANObjective(Objective):
         logits = self.discriminator(real, draws.real_timesteps, class_labels=class_labels)
         self.scheduler.observe(logits, new_images=False)
         penalty = 0.5 * self.r1_gamma * r1_penalty(logits, samples)
-        # The last bias has no part in the gradient, and a distributed wrapper waits for every parameter.
-        loss = self.discriminator_penalty_interval * penalty + 0 * logits.sum()
-        return StepOutput(loss, {"r1": penalty.detach()})
+        return StepOutput(lazy(penalty, self.discriminator_penalty_interval, logits), {"r1": penalty.detach()})
 
     def generator_step(
         self,
@@ -206,7 +204,7 @@ class DiffusionGANObjective(Objective):
         mean = torch.lerp(lengths.new_tensor(self.mean_path_length), lengths.mean(), self.path_length_decay)
         self.mean_path_length = mean.item()
         penalty = self.path_length_weight * (lengths - mean).square().mean()
-        loss = self.generator_penalty_interval * penalty + 0 * output.sample.sum()  # as for R1
+        loss = lazy(penalty, self.generator_penalty_interval, output.sample)
         return StepOutput(loss, {"path_length": lengths.mean().detach(), "path_length_penalty": penalty.detach()})
 
     def finish_step(self) -> dict[str, float]:

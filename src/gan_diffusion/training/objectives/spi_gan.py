@@ -12,7 +12,7 @@ from ...schedulers.scheduling_spi_gan import SPIGANScheduler
 from ...schedulers.sign_statistic import SignStatistic
 from ..augmentation import AdaptiveAugmentation
 from ..losses import discriminator_loss, generator_loss, r1_penalty
-from .base import Objective, StepOutput, frozen
+from .base import Objective, StepOutput, frozen, lazy
 
 
 @dataclass
@@ -133,9 +133,7 @@ class SPIGANObjective(Objective):
         point = self._path(samples, draws)[0].detach().requires_grad_()
         logits = self.discriminator(self._augment(point), draws.positions)
         penalty = 0.5 * self.r1_gamma * r1_penalty(logits, point)
-        # The last bias has no part in the gradient, and a distributed wrapper waits for every parameter.
-        loss = self.discriminator_penalty_interval * penalty + 0 * logits.sum()
-        return StepOutput(loss, {"r1": penalty.detach()})
+        return StepOutput(lazy(penalty, self.discriminator_penalty_interval, logits), {"r1": penalty.detach()})
 
     def generator_step(
         self, samples: torch.Tensor, step: int, class_labels: None = None, draws: SPIGANDraws | None = None
