@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler
 
 from .arguments import TrainingArguments
+from .toy_data import gaussian_grid_centers, sample_gaussian_grid
 
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -83,6 +84,27 @@ class TensorSamples(Dataset):
         if self.class_labels is not None:
             batch["class_labels"] = self.class_labels[index]
         return batch
+
+
+class GaussianGrid25(TensorSamples):
+    """
+    A training set drawn from the mixture of 25 Gaussians: `images` (B, 2) in roughly [-1.5, 1.5], with the mode of each point
+    as `class_labels`.
+
+    Args:
+        length (`int`, defaults to 100,000): Number of points, the customary one; the same seed and length always give the
+            same points.
+        seed (`int`, defaults to 0): Seed of the points.
+
+    Raises:
+        ValueError: if `length` is below 1.
+    """
+
+    def __init__(self, length: int = 100_000, seed: int = 0):
+        if length < 1:
+            raise ValueError(f"`length` must be at least 1, got {length}.")
+        super().__init__(*sample_gaussian_grid(length, torch.Generator().manual_seed(seed)))
+        self.num_classes = len(gaussian_grid_centers())
 
 
 class ImageSamples(Dataset):
@@ -227,8 +249,6 @@ def load_training_dataset(arguments: TrainingArguments, sample_shape: tuple[int,
     if arguments.dataset_name == "digits":
         dataset = load_digits()
     elif arguments.dataset_name == "gaussians-25":
-        from .toy_data import GaussianGrid25
-
         dataset = GaussianGrid25(seed=arguments.seed)
     else:
         if len(sample_shape) != 3:

@@ -7,8 +7,6 @@ import math
 
 import torch
 
-from .data import TensorSamples
-
 
 # Centres {-4, -2, 0, 2, 4}^2 with standard deviation 0.05, all divided by 2 sqrt(2), the standard deviation of the whole,
 # as in the toy experiments of WGAN-GP (Gulrajani et al. 2017): spacing 0.7071, so 40 standard deviations. Variants without
@@ -40,24 +38,3 @@ def sample_gaussian_grid(
     modes = torch.randint(len(centers), (num_samples,), generator=generator)
     noise = torch.randn(num_samples, 2, generator=generator)
     return centers[modes] + GRID_STD * noise, modes
-
-
-class GaussianGrid25(TensorSamples):
-    """
-    A training set drawn from the mixture of 25 Gaussians: `images` (B, 2) in roughly [-1.5, 1.5], with the mode of each point
-    as `class_labels`.
-
-    Args:
-        length (`int`, defaults to 100,000): Number of points, the customary one; the same seed and length always give the
-            same points.
-        seed (`int`, defaults to 0): Seed of the points.
-
-    Raises:
-        ValueError: if `length` is below 1.
-    """
-
-    def __init__(self, length: int = 100_000, seed: int = 0):
-        if length < 1:
-            raise ValueError(f"`length` must be at least 1, got {length}.")
-        super().__init__(*sample_gaussian_grid(length, torch.Generator().manual_seed(seed)))
-        self.num_classes = len(gaussian_grid_centers())
