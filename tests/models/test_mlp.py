@@ -5,6 +5,7 @@ import torch
 
 from gan_diffusion import LatentMLPGenerator, MLPDiscriminator, MLPGenerator
 from gan_diffusion.models.layers.embeddings import fourier_features
+from gan_diffusion.models.layers.mlp import ConditionalMLP
 from gan_diffusion.models.outputs import GeneratorOutput
 
 
@@ -52,6 +53,16 @@ def test_residual_generator_adds_its_input():
     plain.load_state_dict(generator.state_dict())
     difference = generator(noisier, timestep, latent).sample - plain(noisier, timestep, latent).sample
     torch.testing.assert_close(difference, noisier)
+
+
+def test_variance_is_preserved_through_many_layers():
+    def output_std(**options):
+        torch.manual_seed(0)
+        mlp = ConditionalMLP(32, 256, 12, 64, time_conditioning=False, **options)
+        return mlp(torch.randn(512, 32)).std().item()
+
+    assert output_std(preserve_variance=True) == pytest.approx(1.0, rel=0.25)
+    assert output_std() < 0.1
 
 
 @pytest.mark.parametrize("timestep", [2, torch.tensor(2), torch.tensor([2])])

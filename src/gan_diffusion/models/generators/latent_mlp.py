@@ -44,7 +44,15 @@ class LatentMLPGenerator(ModelMixin, ConfigMixin):
         if num_octaves < 0:
             raise ValueError(f"num_octaves: expected at least 0, got {num_octaves}.")
         in_dim = latent_dim * (1 + 2 * num_octaves)
-        self.mlp = ConditionalMLP(in_dim, hidden_dim, num_layers, data_dim, num_class_embeds, time_conditioning=False)
+        self.mlp = ConditionalMLP(
+            in_dim,
+            hidden_dim,
+            num_layers,
+            data_dim,
+            num_class_embeds,
+            time_conditioning=False,
+            preserve_variance=True,
+        )
 
     def forward(
         self,

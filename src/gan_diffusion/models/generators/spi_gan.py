@@ -148,7 +148,9 @@ class VectorSynthesis(nn.Module):
 
     def __init__(self, data_dim: int, w_dim: int, hidden_dim: int, num_layers: int):
         super().__init__()
-        self.mlp = ConditionalMLP(w_dim, hidden_dim, num_layers, data_dim, time_conditioning=False)
+        self.mlp = ConditionalMLP(
+            w_dim, hidden_dim, num_layers, data_dim, time_conditioning=False, preserve_variance=True
+        )
 
     def forward(
         self, ws: Tensor, noise_mode: str = "random", generator: Generator | Sequence[Generator] | None = None

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from .embeddings import TimestepMLP, sinusoidal_embedding
 
 
-_leaky_relu = partial(F.leaky_relu, negative_slope=0.2)
+_SLOPE = 0.2
+_leaky_relu = partial(F.leaky_relu, negative_slope=_SLOPE)
 
 
 class ConditionalMLP(nn.Module):
@@ -24,6 +25,9 @@ class ConditionalMLP(nn.Module):
         out_dim: Width of the output.
         num_class_embeds: Number of classes; None without.
         time_conditioning: Whether the network is told the time.
+        preserve_variance: Whether the linear layers start as He et al. (2015) have them, so that the variance of the
+            activations stays as it is from layer to layer. PyTorch's own start divides it by about 6 in each: deep
+            networks begin nearly linear, and a generator of well separated modes learns them late or not at all.
 
     Raises:
         ValueError: If a width or number is too small.
@@ -37,6 +41,7 @@ class ConditionalMLP(nn.Module):
         out_dim: int,
         num_class_embeds: int | None = None,
         time_conditioning: bool = True,
+        preserve_variance: bool = False,
     ):
         super().__init__()
         if hidden_dim < 4:
@@ -48,6 +53,12 @@ class ConditionalMLP(nn.Module):
         self.linear_in = nn.Linear(in_dim, hidden_dim)
         self.layers = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(num_layers - 1))
         self.linear_out = nn.Linear(hidden_dim, out_dim)
+        if preserve_variance:
+            for layer in (self.linear_in, *self.layers, self.linear_out):
+                # The output has no activation, whose loss would have to be made up for.
+                slope = 1.0 if layer is self.linear_out else _SLOPE
+                nn.init.kaiming_normal_(layer.weight, a=slope)
+                nn.init.zeros_(layer.bias)
 
     def forward(self, features: Tensor, timesteps: Tensor | None = None, class_labels: Tensor | None = None) -> Tensor:
         """(B, in_dim) -> (B, out_dim), given timesteps (B,) with time conditioning and labels (B,) with classes."""
