@@ -27,7 +27,7 @@ class ConditionalMLP(nn.Module):
         time_conditioning: Whether the network is told the time.
         preserve_variance: Whether the linear layers start as He et al. (2015) have them, so that the variance of the
             activations stays as it is from layer to layer. PyTorch's own start divides it by about 6 in each: deep
-            networks begin nearly linear, and a generator of well separated modes learns them late or not at all.
+            networks begin nearly linear, and a generator of well separated modes learns them later.
 
     Raises:
         ValueError: If a width or number is too small.
