@@ -1,16 +1,18 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Convolutions whose weight gradient on the CPU is a matrix product.
+"""Convolutions that, on the CPU, are matrix products where that is faster: Winograd's, and the gradients of weights.
 
-In channels-last memory format, PyTorch's own takes about twice the time of the forward pass, and more where the stride is
-two; and its second derivatives transpose batch and channels. Convolution, transposed convolution and weight gradient are
-one trilinear form seen from three sides: the derivatives of each are the other two.
+In channels-last memory format, PyTorch's own weight gradient takes about twice the time of the forward pass, and more
+where the stride is two; and its second derivatives transpose batch and channels. Convolution, transposed convolution and
+weight gradient are one trilinear form seen from three sides: the derivatives of each are the other two.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .winograd import suits_winograd, winograd_conv2d
 
 
 # Rows of a matrix of patches: enough for a matrix product, few enough for the cache.
@@ -34,11 +36,9 @@ def conv_transpose2d(sample: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
 
 
 def _is_ours(sample: Tensor, weight: Tensor) -> bool:
-    """Whether a weight gradient may be asked for that PyTorch is slow at. Sums in half precision would lose digits."""
+    """Whether PyTorch may be slow at this or at its gradients. Sums in half precision would lose digits."""
     return (
         sample.device.type == "cpu"
-        and torch.is_grad_enabled()
-        and weight.requires_grad
         and weight.shape[-1] > 1
         and sample.dtype in (torch.float32, torch.float64)
         and not torch.is_autocast_enabled("cpu")
@@ -52,12 +52,20 @@ def _wants_weight(ctx) -> bool:
     return node is not None and torch._C._will_engine_execute_node(node)
 
 
+def _convolve(sample: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
+    """`conv2d` without derivatives."""
+    if not suits_winograd(sample, weight, stride, padding):
+        return F.conv2d(sample, weight, bias, stride, padding)
+    output = winograd_conv2d(sample, weight, padding)
+    return output if bias is None else output.add_(bias[:, None, None])
+
+
 class _Conv(torch.autograd.Function):
     @staticmethod
     def forward(ctx, sample: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(sample, weight)
         ctx.stride, ctx.padding = stride, padding
-        return F.conv2d(sample, weight, bias, stride, padding)
+        return _convolve(sample, weight, bias, stride, padding)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
@@ -79,6 +87,9 @@ class _TransposedConv(torch.autograd.Function):
     def forward(ctx, sample: Tensor, weight: Tensor, stride: int, padding: int, size: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(sample, weight)
         ctx.stride, ctx.padding = stride, padding
+        mirrored, margin = weight.transpose(0, 1).flip(2, 3), weight.shape[-1] - 1 - padding
+        if suits_winograd(sample, mirrored, stride, margin):
+            return winograd_conv2d(sample, mirrored, margin)
         # Only the shape and memory format of the input are looked at. Unlike this, a transposed convolution copies weights.
         shape = (sample.shape[0], weight.shape[1], *size)
         like = torch.empty(shape, dtype=sample.dtype, device=sample.device, memory_format=torch.channels_last)
