@@ -87,9 +87,9 @@ class _TransposedConv(torch.autograd.Function):
     def forward(ctx, sample: Tensor, weight: Tensor, stride: int, padding: int, size: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(sample, weight)
         ctx.stride, ctx.padding = stride, padding
-        mirrored, margin = weight.transpose(0, 1).flip(2, 3), weight.shape[-1] - 1 - padding
-        if suits_winograd(sample, mirrored, stride, margin):
-            return winograd_conv2d(sample, mirrored, margin)
+        swapped, margin = weight.transpose(0, 1), weight.shape[-1] - 1 - padding
+        if suits_winograd(sample, swapped, stride, margin):
+            return winograd_conv2d(sample, swapped.flip(2, 3), margin)
         # Only the shape and memory format of the input are looked at. Unlike this, a transposed convolution copies weights.
         shape = (sample.shape[0], weight.shape[1], *size)
         like = torch.empty(shape, dtype=sample.dtype, device=sample.device, memory_format=torch.channels_last)

@@ -29,6 +29,7 @@ def suits_winograd(sample: Tensor, weight: Tensor, stride: int = 1, padding: int
     return (
         weight.shape[-2:] == (3, 3)
         and stride == 1
+        and padding >= 0
         and min(weight.shape[:2]) >= _MIN_CHANNELS
         and weight.shape[1] == channels
         and rows > 0
