@@ -20,7 +20,7 @@ from common import seconds
 from diffusers import DDPMScheduler
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from gan_diffusion import kernels
+from gan_diffusion.kernels import noising
 
 
 SHAPES = [(64, 3, 32, 32), (256, 3, 32, 32), (4, 3, 256, 256), (16, 3, 256, 256)]
@@ -57,7 +57,7 @@ def candidates(shape: tuple[int, ...], device: torch.device) -> dict[str, Callab
     timed = {
         "randn_like": lambda: torch.randn_like(sample),
         "diffusers": lambda: scheduler.add_noise(sample, torch.randn_like(sample), timesteps),
-        "ours": lambda: kernels.noise(sample, signal_coefs, noise_coefs, timesteps),
+        "ours": lambda: noising.noise(sample, signal_coefs, noise_coefs, timesteps),
     }
     if device.type != "cpu":
         timed["copy"] = sample.clone
@@ -67,11 +67,11 @@ def candidates(shape: tuple[int, ...], device: torch.device) -> dict[str, Callab
 def check_agreement(scheduler, sample, signal_coefs, noise_coefs, timesteps):
     """Equal to diffusers with the same noise, and to the reference with the same seed."""
     noise = torch.randn_like(sample)
-    ours = kernels.noise(sample, signal_coefs, noise_coefs, timesteps, noise=noise)
+    ours = noising.noise(sample, signal_coefs, noise_coefs, timesteps, noise=noise)
     torch.testing.assert_close(ours, scheduler.add_noise(sample, noise, timesteps), rtol=1e-6, atol=1e-6)
-    seeded = kernels.noise(sample, signal_coefs, noise_coefs, timesteps, seed=1)
-    with kernels.kernel_backend("reference"):
-        expected = kernels.noise(sample, signal_coefs, noise_coefs, timesteps, seed=1)
+    seeded = noising.noise(sample, signal_coefs, noise_coefs, timesteps, seed=1)
+    with noising.kernel_backend("reference"):
+        expected = noising.noise(sample, signal_coefs, noise_coefs, timesteps, seed=1)
     # The GPU's approximate logarithm moves the shortest radii, sqrt(-2 ln u) with u near 1, by less than 1e-3.
     torch.testing.assert_close(seeded, expected, rtol=1e-5, atol=1e-5 if sample.device.type == "cpu" else 1e-3)
 

@@ -29,7 +29,7 @@ import triton  # noqa: E402
 from triton.backends.compiler import GPUTarget  # noqa: E402
 from triton.compiler import ASTSource  # noqa: E402
 
-from gan_diffusion.kernels import triton_kernels  # noqa: E402
+from gan_diffusion.kernels.noising import triton_kernels  # noqa: E402
 
 
 BLOCK, NUM_WARPS = 2048, 4

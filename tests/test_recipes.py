@@ -158,7 +158,7 @@ def test_foreign_classes_are_refused(tmp_path):
 def test_overrides_replace_config_values():
     recipe = Recipe.load("ddgan-digits")
     assert recipe.build("generator", sample_size=16).config.sample_size == 16
-    assert recipe.sample_shape(16) == (1, 16, 16)
+    assert recipe.build("generator", sample_size=16).sample_shape == (1, 16, 16)
     with pytest.raises(ValueError, match="depth"):
         recipe.build("generator", depth=3)
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from .registry import MODULE_OF, load_class
+
 
 def _recipe_folders() -> list[Path]:
     """Where recipes are looked for: the checkout the package runs from, then the installation's shared data."""
@@ -27,14 +29,6 @@ def _recipe_folders() -> list[Path]:
 def list_recipes() -> list[str]:
     """Names of all recipes that can be loaded by name, sorted."""
     return sorted({index.parent.name for folder in _recipe_folders() for index in folder.glob("*/model_index.json")})
-
-
-def sample_shape(config: dict[str, Any], resolution: int | None = None) -> tuple[int, ...]:
-    """Shape of one sample of a generator with this config, (C, H, W) or (D,), with another image side if one is given."""
-    if config.get("data_dim") is not None:
-        return (config["data_dim"],)
-    side = resolution or config["sample_size"]
-    return (config["out_channels"] if "out_channels" in config else config["in_channels"], side, side)
 
 
 @dataclass(frozen=True)
@@ -74,10 +68,6 @@ class Recipe:
         """The options of training.yaml."""
         return yaml.safe_load((self.path / "training.yaml").read_text())
 
-    def sample_shape(self, resolution: int | None = None) -> tuple[int, ...]:
-        """Shape of one sample of the recipe's generator, (C, H, W) or (D,), with another image side if one is given."""
-        return sample_shape(self.config("generator"), resolution)
-
     def component_class(self, name: str) -> type:
         """
         Class of the component in subfolder `name`: "generator", "discriminator" or "scheduler".
@@ -85,14 +75,12 @@ class Recipe:
         Raises:
             ValueError: if the config names a class that this package does not have.
         """
-        import gan_diffusion
-
         class_name = self.config(name).get("_class_name")
-        if class_name not in gan_diffusion.__all__:
+        if class_name not in MODULE_OF:
             raise ValueError(
                 f"Recipe {self.name!r} names the {name} class {class_name!r}, which gan_diffusion does not have."
             )
-        return getattr(gan_diffusion, class_name)
+        return load_class(class_name)
 
     def config(self, name: str) -> dict[str, Any]:
         """Config of the component in subfolder `name`, as it stands in the recipe."""

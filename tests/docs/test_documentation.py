@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gan_diffusion.hub import save_repository
+from gan_diffusion.publishing import save_repository
 from gan_diffusion.recipes import Recipe, list_recipes
 from gan_diffusion.training import DDGANArguments, DiffusionGANArguments, SPIGANArguments, parse_arguments
 

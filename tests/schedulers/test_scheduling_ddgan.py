@@ -7,7 +7,7 @@ import torch
 from golden_utils import assert_matches, load_golden
 
 from gan_diffusion import DDGANScheduler
-from gan_diffusion.kernels import noise
+from gan_diffusion.kernels.noising import noise
 
 
 TAGS = ["vp_T1", "vp_T2", "vp_T4", "vp_T8", "geo_T2", "geo_T4"]

@@ -17,7 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from gan_diffusion import DDGANPipeline
-from gan_diffusion.hub import load_pipeline
+from gan_diffusion.pipelines import load_pipeline
 from gan_diffusion.training.state import (
     TrainingState,
     list_checkpoints,

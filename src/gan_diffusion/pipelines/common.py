@@ -10,8 +10,6 @@ import torch
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 
-from ..recipes import sample_shape
-
 
 class GANPipelineMixin:
     """Input checks, callback and postprocessing for a pipeline with a component `generator`."""
@@ -28,7 +26,7 @@ class GANPipelineMixin:
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one sample: (C, H, W) for images, (D,) for vectors."""
-        return sample_shape(self.generator.config)
+        return self.generator.sample_shape
 
     def check_inputs(
         self,

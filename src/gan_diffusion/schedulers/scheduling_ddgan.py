@@ -16,7 +16,7 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import BaseOutput
 
-from .. import kernels
+from ..kernels import noising
 from .tables import TablesMixin
 
 
@@ -204,7 +204,7 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
             ValueError: if a timestep is out of range or the shapes do not match.
         """
         device = original_samples.device
-        return kernels.noise(
+        return noising.noise(
             original_samples,
             self._table("signal_coefs", device)[1:],
             self._table("noise_coefs", device)[1:],
@@ -241,7 +241,7 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
             ValueError: if a timestep is out of range or the shapes do not match.
         """
         device = original_samples.device
-        return kernels.noise_pair(
+        return noising.noise_pair(
             original_samples,
             self._table("signal_coefs", device),
             self._table("noise_coefs", device),
@@ -285,7 +285,7 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
             ValueError: if a timestep is out of range or the shapes do not match.
         """
         device = sample.device
-        prev_sample = kernels.posterior_step(
+        prev_sample = noising.posterior_step(
             model_output,
             sample,
             self._table("posterior_coef_x0", device),

@@ -16,7 +16,7 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
-from .. import kernels
+from ..kernels import noising
 from .sign_statistic import SignStatistic, steered
 from .tables import TablesMixin
 
@@ -269,7 +269,7 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         if noise is not None:
             # In the order of the reference, whose float64 results would not survive a float32 product of the two factors.
             noise = self.config.noise_std * noise
-        return kernels.noise(
+        return noising.noise(
             original_samples,
             self._table("signal_coefs", device),
             self._table("noise_coefs" if noise is None else "_unit_noise_coefs", device),

@@ -14,7 +14,7 @@ import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
-from .. import kernels
+from ..kernels import noising
 
 
 class SPIGANScheduler(SchedulerMixin, ConfigMixin):
@@ -178,7 +178,7 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
         Raises:
             ValueError: if a position is out of range or the shapes do not match.
         """
-        return kernels.straight_path(
+        return noising.straight_path(
             original_samples,
             positions,
             self.signal_coef,

@@ -12,8 +12,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch.utils.data import BatchSampler, DataLoader, Dataset, DistributedSampler
 
+from ..data.toy import gaussian_grid_centers, sample_gaussian_grid
 from .arguments import TrainingArguments
-from .toy_data import gaussian_grid_centers, sample_gaussian_grid
 
 
 IMAGE_EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")

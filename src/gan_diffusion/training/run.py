@@ -6,11 +6,12 @@
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers import DiffusionPipeline, ModelMixin
 
-from ..hub import save_repository
+from ..publishing import save_repository
 from ..recipes import Recipe
 from .arguments import TrainingArguments
 from .data import TrainingData, load_training_dataset
@@ -51,7 +52,9 @@ class TrainingRun:
         recipe = Recipe.load(arguments.recipe)
         accelerator = make_accelerator(arguments)
         with accelerator.main_process_first():
-            dataset = load_training_dataset(arguments, recipe.sample_shape(arguments.resolution))
+            with torch.device("meta"):
+                sample_shape = cls._build(recipe, arguments, "generator").sample_shape
+            dataset = load_training_dataset(arguments, sample_shape)
         data = TrainingData(
             dataset,
             arguments.train_batch_size,
@@ -62,15 +65,18 @@ class TrainingRun:
             num_processes=accelerator.num_processes,
         )
 
-        def build(name: str):
-            overrides = {"num_class_embeds": dataset.num_classes} if arguments.class_conditional else {}
-            if arguments.resolution is not None and "sample_size" in recipe.config(name):
-                overrides["sample_size"] = arguments.resolution
-            return recipe.build(name, **overrides)
-
+        classes = {"num_class_embeds": dataset.num_classes} if arguments.class_conditional else {}
         set_seed(arguments.seed)
-        discriminator, generator = build("discriminator"), build("generator")
+        discriminator = cls._build(recipe, arguments, "discriminator", **classes)
+        generator = cls._build(recipe, arguments, "generator", **classes)
         return cls(arguments, recipe, accelerator, data, generator, discriminator, scheduler=recipe.build("scheduler"))
+
+    @staticmethod
+    def _build(recipe: Recipe, arguments: TrainingArguments, name: str, **overrides) -> ModelMixin:
+        """The component with the image side that was asked for."""
+        if arguments.resolution is not None and "sample_size" in recipe.config(name):
+            overrides["sample_size"] = arguments.resolution
+        return recipe.build(name, **overrides)
 
     def train(self, objective: Objective, pipeline: DiffusionPipeline) -> bool:
         """

@@ -54,6 +54,11 @@ class LatentMLPGenerator(ModelMixin, ConfigMixin):
             preserve_variance=True,
         )
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, (D,)."""
+        return (self.config.data_dim,)
+
     def forward(
         self,
         latent: Tensor,

@@ -47,6 +47,11 @@ class MLPGenerator(ModelMixin, ConfigMixin):
         in_dim = data_dim * (1 + 2 * num_octaves) + latent_dim
         self.mlp = ConditionalMLP(in_dim, hidden_dim, num_layers, data_dim, num_class_embeds)
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, (D,)."""
+        return (self.config.data_dim,)
+
     def forward(
         self,
         sample: Tensor,

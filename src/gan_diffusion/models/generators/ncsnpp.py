@@ -208,6 +208,11 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
             self.norm_out = GroupNorm(channels)
             self.conv_out = conv(channels, in_channels, 3, scale=0.0)
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, (C, H, W)."""
+        return (self.config.in_channels, self.config.sample_size, self.config.sample_size)
+
     def forward(
         self,
         sample: Tensor,

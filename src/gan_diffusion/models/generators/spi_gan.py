@@ -243,13 +243,18 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
             self.mapping = MLPMapping(*layers)
 
     @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, (C, H, W) or (D,)."""
+        if self.config.data_dim is not None:
+            return (self.config.data_dim,)
+        return (self.config.out_channels, self.config.sample_size, self.config.sample_size)
+
+    @property
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of one sample of noise: (C, H, W), (D,), or (w_dim,) without an initial embedding."""
         if self.config.initial_embedding == "none":
             return (self.config.w_dim,)
-        if self.config.data_dim is not None:
-            return (self.config.data_dim,)
-        return (self.config.out_channels, self.config.sample_size, self.config.sample_size)
+        return self.sample_shape
 
     def embed(self, noise: Tensor) -> Tensor:
         """Embeds noise.

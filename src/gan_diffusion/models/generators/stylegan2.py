@@ -91,6 +91,11 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
             w_avg_decay,
         )
 
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one sample, (C, H, W)."""
+        return (self.config.out_channels, self.config.sample_size, self.config.sample_size)
+
     def forward(
         self,
         latent: Tensor,

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .convolution import conv2d, conv_transpose2d
+from ...kernels.convolution import conv2d, conv_transpose2d
 from .initialization import conv
 
 

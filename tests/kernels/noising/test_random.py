@@ -8,7 +8,7 @@ import math
 import pytest
 import torch
 
-from gan_diffusion.kernels import random
+from gan_diffusion.kernels.noising import random
 
 
 DRAWS = 10_000_000

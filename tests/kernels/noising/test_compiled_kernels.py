@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("triton")
 
-REPORT = Path(__file__).parents[2] / "benchmarks" / "kernel_report.py"
+REPORT = Path(__file__).parents[3] / "benchmarks" / "kernel_report.py"
 CUDA = ["sm_80", "sm_90", "sm_100"]
 TARGETS = [*CUDA, "gfx942"]
 FLOORS = {  # bytes per element: every sample read once, every result written once

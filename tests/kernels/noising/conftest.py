@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from gan_diffusion.kernels import kernel_backend
+from gan_diffusion.kernels.noising import kernel_backend
 
 
 # In this process the kernels are interpreted, so that they run on the CPU; a second process compiles them. The

@@ -16,31 +16,6 @@ from ..recipes import Recipe
 
 _HEADING = "## Measured on this checkpoint"
 _MEASUREMENTS = "measurements.json"
-_LOCATION_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
-
-
-def load_pipeline(pretrained_model_name_or_path: str | Path, **kwargs) -> DiffusionPipeline:
-    """
-    Loads a saved pipeline of whichever method.
-
-    Args:
-        pretrained_model_name_or_path (`str` or `Path`): Folder or Hub name.
-        kwargs: Arguments of `from_pretrained`.
-
-    Raises:
-        ValueError: if it is not a pipeline of this package.
-    """
-    import gan_diffusion
-
-    config = DiffusionPipeline.load_config(
-        pretrained_model_name_or_path, **{name: kwargs[name] for name in _LOCATION_OPTIONS if name in kwargs}
-    )
-    class_name = config.get("_class_name")
-    if class_name not in gan_diffusion.__all__:
-        raise ValueError(
-            f"{str(pretrained_model_name_or_path)!r} holds a {class_name!r}, which is not a pipeline of gan_diffusion."
-        )
-    return getattr(gan_diffusion, class_name).from_pretrained(pretrained_model_name_or_path, **kwargs)
 
 
 def save_repository(

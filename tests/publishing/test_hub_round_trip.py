@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import create_repo, upload_folder
 from gan_diffusion import DDGANDiscriminator, DDGANPipeline, DDGANScheduler, NCSNppGenerator
-from gan_diffusion.hub import save_repository
+from gan_diffusion.publishing import save_repository
 from gan_diffusion.recipes import Recipe
 
 folder = Path(sys.argv[1])
@@ -138,18 +138,19 @@ print(json.dumps({
 
 WITHOUT_REGISTRATION = """
 import json
-import gan_diffusion.registration
+from diffusers.pipelines.pipeline_loading_utils import LOADABLE_CLASSES
 
-register = gan_diffusion.registration.register_with_diffusers
-gan_diffusion.registration.register_with_diffusers = lambda: None
 from gan_diffusion import DDGANPipeline, DDGANScheduler, NCSNppGenerator
+from gan_diffusion.registry import register_with_diffusers
+
+del LOADABLE_CLASSES["gan_diffusion"]
 
 try:
     DDGANPipeline.from_pretrained("user/tiny")
     error = None
 except ValueError as raised:
     error = str(raised)
-register()
+register_with_diffusers()
 pipeline = DDGANPipeline.from_pretrained("user/tiny")
 print(json.dumps({"error": error, "registered": type(pipeline.generator) is NCSNppGenerator}))
 """

@@ -6,7 +6,7 @@ import pytest
 import torch
 from golden_utils import assert_matches, load_golden
 
-from gan_diffusion.kernels import noise, noise_pair, posterior_step, random, straight_path
+from gan_diffusion.kernels.noising import noise, noise_pair, posterior_step, random, straight_path
 
 
 GOLDEN_TAGS = ["vp_T2", "vp_T4", "geo_T4"]

@@ -10,8 +10,8 @@ compared with float32 results that are cut off too.
 import pytest
 import torch
 
-from gan_diffusion import kernels
-from gan_diffusion.kernels import kernel_backend, ops, random, record_backends
+from gan_diffusion.kernels import noising
+from gan_diffusion.kernels.noising import kernel_backend, ops, random, record_backends
 
 
 triton = pytest.importorskip("triton")
@@ -19,7 +19,7 @@ tl = pytest.importorskip("triton.language")
 
 from triton.runtime.interpreter import InterpretedFunction, InterpreterBuilder  # noqa: E402
 
-from gan_diffusion.kernels import launch, triton_kernels  # noqa: E402
+from gan_diffusion.kernels.noising import launch, triton_kernels  # noqa: E402
 
 
 pytestmark = pytest.mark.usefixtures("poisoned_memory", "torch_functions")
@@ -73,23 +73,23 @@ def timesteps(batch, count=NUM_STEPS):
 
 
 def run_noise(samples, **kwargs):
-    return (kernels.noise(*samples, *tables(2), timesteps(len(samples[0])), **kwargs),)
+    return (noising.noise(*samples, *tables(2), timesteps(len(samples[0])), **kwargs),)
 
 
 def run_noise_pair(samples, **kwargs):
-    return kernels.noise_pair(*samples, *tables(4), timesteps(len(samples[0]), NUM_STEPS - 1), **kwargs)
+    return noising.noise_pair(*samples, *tables(4), timesteps(len(samples[0]), NUM_STEPS - 1), **kwargs)
 
 
 def run_posterior_step(samples, **kwargs):
-    return (kernels.posterior_step(*samples, *tables(3), timesteps(len(samples[0])), **kwargs),)
+    return (noising.posterior_step(*samples, *tables(3), timesteps(len(samples[0])), **kwargs),)
 
 
 def run_straight_path(samples, **kwargs):
-    return (kernels.straight_path(*samples, torch.linspace(0, 1, len(samples[0])), 0.3, 0.9, **kwargs),)
+    return (noising.straight_path(*samples, torch.linspace(0, 1, len(samples[0])), 0.3, 0.9, **kwargs),)
 
 
 def run_straight_path_with_end(samples, **kwargs):
-    return kernels.straight_path(*samples, torch.linspace(1, 0, len(samples[0])), 0.3, 0.9, return_end=True, **kwargs)
+    return noising.straight_path(*samples, torch.linspace(1, 0, len(samples[0])), 0.3, 0.9, return_end=True, **kwargs)
 
 
 RUNS = [run_noise, run_noise_pair, run_posterior_step, run_straight_path, run_straight_path_with_end]
@@ -319,8 +319,8 @@ def test_a_pair_is_the_single_noising_and_one_step_more():
     x_0 = make_sample((2, 3, 8, 8))
     signal, std, step_signal, step_std = tables(4)
     t = timesteps(2, NUM_STEPS - 1)
-    x_t, x_tp1 = on_triton(kernels.noise_pair, x_0, signal, std, step_signal, step_std, t, seed=3)
-    assert torch.equal(x_t, on_triton(kernels.noise, x_0, signal, std, t, seed=3))
+    x_t, x_tp1 = on_triton(noising.noise_pair, x_0, signal, std, step_signal, step_std, t, seed=3)
+    assert torch.equal(x_t, on_triton(noising.noise, x_0, signal, std, t, seed=3))
     noise = (x_tp1 - step_signal[t + 1][:, None, None, None] * x_t) / step_std[t + 1][:, None, None, None]
     torch.testing.assert_close(noise, random.normal(x_0.shape, torch.tensor([3]), stream=1), rtol=1e-5, atol=1e-5)
 

@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gan_diffusion import DDGANScheduler
-from gan_diffusion.kernels import (
+from gan_diffusion.kernels.noising import (
     kernel_backend,
     noise,
     noise_pair,

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from gan_diffusion.kernels import backend, kernel_backend, noise, record_backends
+from gan_diffusion.kernels.noising import backend, kernel_backend, noise, record_backends
 
 
 ONES = torch.ones(1)
@@ -69,13 +69,13 @@ def test_unknown_modes_are_refused():
     with pytest.raises(ValueError, match="`mode` must be one of .* but is 'cuda'"), kernel_backend("cuda"):
         pass
     assert "`GAN_DIFFUSION_KERNELS` must be one of" in python(
-        "import gan_diffusion.kernels", GAN_DIFFUSION_KERNELS="fastest"
+        "import gan_diffusion.kernels.noising", GAN_DIFFUSION_KERNELS="fastest"
     )
 
 
 CALL = """
 import torch
-from gan_diffusion.kernels import noise, record_backends
+from gan_diffusion.kernels.noising import noise, record_backends
 with record_backends() as calls:
     noise(torch.ones(2), torch.ones(1), torch.ones(1), 0, seed=1)
 print(calls)
@@ -101,7 +101,7 @@ sys.modules["triton"] = None
 
 
 def test_everything_works_where_triton_is_not_installed():
-    demand = "from gan_diffusion.kernels import kernel_backend\nwith kernel_backend('triton'):" + CALL.replace(
+    demand = "from gan_diffusion.kernels.noising import kernel_backend\nwith kernel_backend('triton'):" + CALL.replace(
         "\n", "\n    "
     )
     output = python(WITHOUT_TRITON + CALL + demand)
@@ -113,7 +113,7 @@ def test_importing_the_kernels_imports_only_torch():
     code = """
 import sys, torch
 before = set(sys.modules)
-import gan_diffusion.kernels
+import gan_diffusion.kernels.noising
 new = {name.partition(".")[0] for name in set(sys.modules) - before}
 print(sorted(new & {"triton", "diffusers", "numpy", "datasets", "accelerate", "transformers"}))
 """

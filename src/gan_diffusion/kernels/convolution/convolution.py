@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .winograd import suits_winograd, winograd_conv2d
+from .minimal_filtering import suits_winograd, winograd_conv2d
 
 
 # Rows of a matrix of patches: enough for a matrix product, few enough for the cache.

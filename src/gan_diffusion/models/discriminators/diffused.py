@@ -8,7 +8,7 @@ import inspect
 import torch
 from torch import nn
 
-from .schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
+from ...schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
 
 
 class DiffusedDiscriminator(nn.Module):

@@ -10,7 +10,7 @@ from torch import nn
 from gan_diffusion import DiffusedDiscriminator, DiffusionGANScheduler
 
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "examples" / "dcgan_with_diffusion.py"
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "dcgan_with_diffusion.py"
 
 
 class Recorder(nn.Module):

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
 
+from gan_diffusion.kernels.convolution import conv2d, conv_transpose2d
+from gan_diffusion.kernels.convolution.minimal_filtering import suits_winograd, winograd_conv2d
 from gan_diffusion.models.layers import convolution, winograd
-from gan_diffusion.models.layers.convolution import conv2d, conv_transpose2d
-from gan_diffusion.models.layers.winograd import suits_winograd, winograd_conv2d
 
 
 def leaf(*shape: int) -> torch.Tensor:

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from gan_diffusion.data.toy import GRID_STD, gaussian_grid_centers, sample_gaussian_grid
 from gan_diffusion.training import TrainingData
 from gan_diffusion.training.data import GaussianGrid25
-from gan_diffusion.training.toy_data import GRID_STD, gaussian_grid_centers, sample_gaussian_grid
 
 
 def test_the_grid_has_25_centres_40_standard_deviations_apart():

@@ -1,7 +1,0 @@
-# Copyright 2026 The gan_diffusion authors.
-# SPDX-License-Identifier: Apache-2.0
-
-from .repository import load_pipeline, record_measurements, save_repository
-
-
-__all__ = ["load_pipeline", "record_measurements", "save_repository"]
