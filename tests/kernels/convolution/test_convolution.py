@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import gradcheck, gradgradcheck
 
-from gan_diffusion.kernels.convolution import conv2d, conv_transpose2d
+from gan_diffusion.kernels.convolution import conv2d, conv_transpose2d, convolution, minimal_filtering
 from gan_diffusion.kernels.convolution.minimal_filtering import suits_winograd, winograd_conv2d
-from gan_diffusion.models.layers import convolution, winograd
 
 
 def leaf(*shape: int) -> torch.Tensor:
@@ -60,8 +59,8 @@ class TestConv2d:
         assert not calls
 
     def test_derivatives_by_winograd(self, monkeypatch):
-        monkeypatch.setattr(winograd, "_MIN_CHANNELS", 1)
-        monkeypatch.setattr(winograd, "_MIN_TILES", 1)
+        monkeypatch.setattr(minimal_filtering, "_MIN_CHANNELS", 1)
+        monkeypatch.setattr(minimal_filtering, "_MIN_TILES", 1)
         calls = []
 
         def spy(*args):
@@ -92,7 +91,7 @@ class TestWinograd:
     @pytest.mark.parametrize("padding, size", [(1, (6, 8)), (0, (6, 8)), (2, (4, 2))])
     def test_equals_pytorch(self, monkeypatch, max_tiles, padding, size):
         # From less than a row of tiles at a time to all images at once; the last piece may overlap the one before.
-        monkeypatch.setattr(winograd, "_MAX_TILES", max_tiles)
+        monkeypatch.setattr(minimal_filtering, "_MAX_TILES", max_tiles)
         sample, weight = channels_last(leaf(5, 3, *size)), leaf(4, 3, 3, 3)
         with torch.no_grad():
             output = winograd_conv2d(sample, weight, padding)
