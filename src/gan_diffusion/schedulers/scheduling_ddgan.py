@@ -181,7 +181,10 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         original_samples: torch.Tensor,
         noise: torch.Tensor | None,
         timesteps: int | torch.Tensor,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        *,
+        flip: torch.Tensor | None = None,
+        dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         """
         Diffuses clean samples to the state that the generator takes at the given timesteps:
@@ -189,16 +192,20 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)):
-                x_0, images in [-1, 1] or vectors.
+                x_0: float samples, or uint8 pixels, which are mapped from 0..255 to [-1, 1].
             noise (`torch.Tensor` of the shape of the samples, *optional*):
                 n; drawn inside the kernel if `None`.
             timesteps (`int` or `torch.Tensor` of shape () or (B,)):
                 t in 0..T-1.
-            generator (`torch.Generator`, *optional*):
+            generator (`torch.Generator` or a list with one per sample, *optional*):
                 Source of the noise that is drawn.
+            flip (`torch.Tensor` of shape (B,), *optional*):
+                bool; the uint8 samples to mirror along the last dimension before they are noised.
+            dtype (`torch.dtype`, *optional*):
+                Float dtype of the result for uint8 samples; float32 by default.
 
         Returns:
-            `torch.Tensor`: x_{t+1}, with the shape and dtype of the samples; differentiable in them.
+            `torch.Tensor`: x_{t+1}, in the shape and dtype of float samples; differentiable in them.
 
         Raises:
             ValueError: if a timestep is out of range or the shapes do not match.
@@ -211,6 +218,8 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
             timesteps,
             noise=noise,
             generator=generator,
+            flip=flip,
+            dtype=dtype,
         )
 
     def add_noise_pair(
@@ -218,7 +227,10 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         original_samples: torch.Tensor,
         timesteps: int | torch.Tensor,
         noise: tuple[torch.Tensor, torch.Tensor] | None = None,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        *,
+        flip: torch.Tensor | None = None,
+        dtype: torch.dtype | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
         Draws two neighbouring states of one diffusion, the discriminator's real pair:
@@ -226,16 +238,20 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)):
-                x_0, images in [-1, 1] or vectors.
+                x_0: float samples, or uint8 pixels, which are mapped from 0..255 to [-1, 1].
             timesteps (`int` or `torch.Tensor` of shape () or (B,)):
                 t in 0..T-1, the index of the less noisy state.
             noise (pair of `torch.Tensor` of the shape of the samples, *optional*):
                 (n_t, n_{t+1}); drawn inside the kernel if `None`.
-            generator (`torch.Generator`, *optional*):
+            generator (`torch.Generator` or a list with one per sample, *optional*):
                 Source of the noise that is drawn.
+            flip (`torch.Tensor` of shape (B,), *optional*):
+                bool; the uint8 samples to mirror along the last dimension before they are noised.
+            dtype (`torch.dtype`, *optional*):
+                Float dtype of the result for uint8 samples; float32 by default.
 
         Returns:
-            pair of `torch.Tensor`: (x_t, x_{t+1}), with the shape and dtype of the samples; differentiable in them.
+            pair of `torch.Tensor`: (x_t, x_{t+1}), in the shape and dtype of float samples; differentiable in them.
 
         Raises:
             ValueError: if a timestep is out of range or the shapes do not match.
@@ -250,6 +266,8 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
             timesteps,
             noise=noise,
             generator=generator,
+            flip=flip,
+            dtype=dtype,
         )
 
     def step(

@@ -247,20 +247,29 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         original_samples: torch.Tensor,
         noise: torch.Tensor | None,
         timesteps: int | torch.Tensor,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        *,
+        flip: torch.Tensor | None = None,
+        dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         """
         Diffuses samples: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise_std n; x_0 itself at t = 0.
 
         Args:
-            original_samples (`torch.Tensor` of shape (B, ...)): x_0, images in [-1, 1] or vectors.
+            original_samples (`torch.Tensor` of shape (B, ...)):
+                x_0: float samples, or uint8 pixels, which are mapped from 0..255 to [-1, 1].
             noise (`torch.Tensor` of the shape of the samples, *optional*):
                 n, standard normal; drawn inside the kernel if `None`.
             timesteps (`int` or `torch.Tensor` of shape () or (B,)): t in 0..T.
-            generator (`torch.Generator`, *optional*): Source of the noise that is drawn.
+            generator (`torch.Generator` or a list with one per sample, *optional*):
+                Source of the noise that is drawn.
+            flip (`torch.Tensor` of shape (B,), *optional*):
+                bool; the uint8 samples to mirror along the last dimension before they are noised.
+            dtype (`torch.dtype`, *optional*):
+                Float dtype of the result for uint8 samples; float32 by default.
 
         Returns:
-            `torch.Tensor`: x_t, with the shape and dtype of the samples; differentiable in them.
+            `torch.Tensor`: x_t, in the shape and dtype of float samples; differentiable in them.
 
         Raises:
             ValueError: if a timestep is out of range or the shapes do not match.
@@ -276,6 +285,8 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
             timesteps,
             noise=noise,
             generator=generator,
+            flip=flip,
+            dtype=dtype,
         )
 
     def observe(self, real_logits: torch.Tensor, new_images: bool = True) -> None:

@@ -154,6 +154,9 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
         noise: torch.Tensor | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         return_terminal: bool = False,
+        *,
+        flip: torch.Tensor | None = None,
+        dtype: torch.dtype | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """
         Points of the straight path i(u) = u x_0 + (1 - u) x_T with x_T = signal_coef x_0 + noise_coef n. Both ends are
@@ -161,7 +164,7 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)):
-                x_0, images in [-1, 1] or vectors.
+                x_0: float samples, or uint8 pixels, which are mapped from 0..255 to [-1, 1].
             positions (`float` or `torch.Tensor` of shape () or (B,)):
                 u in [0, 1].
             noise (`torch.Tensor` of the shape of the samples, *optional*):
@@ -170,9 +173,13 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
                 Source of the noise that is drawn.
             return_terminal (`bool`, defaults to `False`):
                 Whether to return x_T as well.
+            flip (`torch.Tensor` of shape (B,), *optional*):
+                bool; the uint8 samples to mirror along the last dimension before they are noised.
+            dtype (`torch.dtype`, *optional*):
+                Float dtype of the result for uint8 samples; float32 by default.
 
         Returns:
-            `torch.Tensor` or `tuple[torch.Tensor, torch.Tensor]`: i(u), or (i(u), x_T), with the shape and dtype of the
+            `torch.Tensor` or `tuple[torch.Tensor, torch.Tensor]`: i(u), or (i(u), x_T), in the shape and dtype of float
             samples; differentiable in them.
 
         Raises:
@@ -185,6 +192,8 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
             self.noise_coef,
             noise=noise,
             generator=generator,
+            flip=flip,
+            dtype=dtype,
             return_end=return_terminal,
         )
 
@@ -194,34 +203,44 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
         noise: torch.Tensor | None,
         positions: float | torch.Tensor,
         generator: torch.Generator | list[torch.Generator] | None = None,
+        *,
+        flip: torch.Tensor | None = None,
+        dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         """[`SPIGANScheduler.interpolate`] with the arguments of the other schedulers, positions in place of timesteps."""
-        return self.interpolate(original_samples, positions, noise=noise, generator=generator)
+        return self.interpolate(original_samples, positions, noise=noise, generator=generator, flip=flip, dtype=dtype)
 
     def diffuse(
         self,
         original_samples: torch.Tensor,
         noise: torch.Tensor | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
+        *,
+        flip: torch.Tensor | None = None,
+        dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         """
         Diffuses clean samples to the noisy end of the path in one draw: x_T = signal_coef x_0 + noise_coef n.
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)):
-                x_0, images in [-1, 1] or vectors.
+                x_0: float samples, or uint8 pixels, which are mapped from 0..255 to [-1, 1].
             noise (`torch.Tensor` of the shape of the samples, *optional*):
                 n; drawn inside the kernel if `None`.
             generator (`torch.Generator` or a list with one per sample, *optional*):
                 Source of the noise that is drawn.
+            flip (`torch.Tensor` of shape (B,), *optional*):
+                bool; the uint8 samples to mirror along the last dimension before they are noised.
+            dtype (`torch.dtype`, *optional*):
+                Float dtype of the result for uint8 samples; float32 by default.
 
         Returns:
-            `torch.Tensor`: x_T, with the shape and dtype of the samples; differentiable in them.
+            `torch.Tensor`: x_T, in the shape and dtype of float samples; differentiable in them.
 
         Raises:
             ValueError: if the shapes do not match.
         """
-        return self.interpolate(original_samples, 0.0, noise=noise, generator=generator)
+        return self.interpolate(original_samples, 0.0, noise=noise, generator=generator, flip=flip, dtype=dtype)
 
     def snr(self, positions: float | torch.Tensor) -> torch.Tensor:
         """

@@ -4,7 +4,15 @@
 """Noising in one pass over memory: the operations that the schedulers are made of."""
 
 from .backend import kernel_backend, record_backends
-from .functional import noise, noise_pair, posterior_step, straight_path
+from .functional import noise, noise_pair, pixels_to_images, posterior_step, straight_path
 
 
-__all__ = ["kernel_backend", "noise", "noise_pair", "posterior_step", "record_backends", "straight_path"]
+__all__ = [
+    "kernel_backend",
+    "noise",
+    "noise_pair",
+    "pixels_to_images",
+    "posterior_step",
+    "record_backends",
+    "straight_path",
+]

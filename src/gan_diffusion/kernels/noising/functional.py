@@ -15,6 +15,35 @@ from .backend import choose, record
 Generators = torch.Generator | Sequence[torch.Generator]
 
 
+def pixels_to_images(
+    pixels: torch.Tensor, flip: torch.Tensor | None = None, dtype: torch.dtype | None = None
+) -> torch.Tensor:
+    """
+    Maps uint8 pixels to images in [-1, 1], with the numbers that the kernels compute.
+
+    The other functions take pixels as they are. This one is for a clean image that a gradient is taken with respect to.
+
+    Args:
+        pixels (`torch.Tensor` of shape (B, ...)):
+            uint8 pixels.
+        flip (`torch.Tensor` of shape (B,), *optional*):
+            bool; the samples to mirror along the last dimension.
+        dtype (`torch.dtype`, *optional*):
+            Float dtype of the images; float32 by default.
+
+    Returns:
+        `torch.Tensor`: (pixels - 127.5) / 127.5, in the shape of the pixels.
+
+    Raises:
+        ValueError: If `flip` does not fit the pixels.
+        TypeError: If an argument has the wrong type or dtype.
+    """
+    dtype = _check_first("pixels", pixels, flip, dtype)
+    if pixels.dtype != torch.uint8:
+        raise TypeError(f"`pixels` must be uint8, got {pixels.dtype}. Float images need no mapping.")
+    return reference.pixels_to_images(pixels, flip, dtype)
+
+
 def noise(
     sample: torch.Tensor,
     signal_coefs: torch.Tensor,

@@ -13,10 +13,10 @@ import torch
 
 def pixels_to_images(pixels: torch.Tensor, flip: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
     """uint8 pixels to [-1, 1], each picture mirrored along its last dimension where `flip` is set."""
-    images = (pixels.to(dtype) - 127.5) * (1.0 / 127.5)
+    images = (pixels.to(_compute_dtype(dtype)) - 127.5) * (1.0 / 127.5)
     if flip is not None:
         images = torch.where(per_sample(flip, images), images.flip(-1), images)
-    return images
+    return _cast(images, dtype)
 
 
 def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -99,10 +99,14 @@ def straight_path_adjoint(grad, grad_end, positions, signal_coef):
 def _promote(*samples, flip=None, dtype=None):
     """The samples in the dtype of the arithmetic, and the dtype of the result."""
     dtype = dtype or samples[0].dtype
-    compute = torch.float64 if dtype == torch.float64 else torch.float32
+    compute = _compute_dtype(dtype)
     if samples[0].dtype == torch.uint8:
         return [pixels_to_images(samples[0], flip, compute)], dtype
     return [_cast(sample, compute) for sample in samples], dtype
+
+
+def _compute_dtype(dtype):
+    return torch.float64 if dtype == torch.float64 else torch.float32
 
 
 def _cast(tensor, dtype):
