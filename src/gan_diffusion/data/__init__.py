@@ -1,2 +1,10 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
+
+from .arguments import DataArguments
+from .batch import Batch
+from .loader import EndlessBatches
+from .sources import load_samples
+
+
+__all__ = ["Batch", "DataArguments", "EndlessBatches", "load_samples"]

@@ -1,29 +1,36 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+from .accelerator import make_accelerator
 from .arguments import (
     DDGANArguments,
     DiffusionGANArguments,
+    OptimizationArguments,
+    RunArguments,
     SPIGANArguments,
     TrainingArguments,
-    parse_arguments,
 )
 from .augmentation import AdaptiveAugmentation
-from .data import TrainingData, load_training_dataset
-from .loop import Trainer, make_accelerator
+from .loop import Trainer
+from .methods import METHODS, train
 from .objectives import (
     DDGANDraws,
     DDGANObjective,
     DiffusionGANDraws,
     DiffusionGANObjective,
+    HalfStep,
     Objective,
+    Player,
     SPIGANDraws,
     SPIGANObjective,
+    StepOutput,
 )
+from .parsing import parse_arguments
 from .run import TrainingRun
 
 
 __all__ = [
+    "METHODS",
     "AdaptiveAugmentation",
     "DDGANArguments",
     "DDGANDraws",
@@ -31,15 +38,19 @@ __all__ = [
     "DiffusionGANArguments",
     "DiffusionGANDraws",
     "DiffusionGANObjective",
+    "HalfStep",
     "Objective",
+    "OptimizationArguments",
+    "Player",
+    "RunArguments",
     "SPIGANArguments",
     "SPIGANDraws",
     "SPIGANObjective",
+    "StepOutput",
     "Trainer",
     "TrainingArguments",
-    "TrainingData",
     "TrainingRun",
-    "load_training_dataset",
     "make_accelerator",
     "parse_arguments",
+    "train",
 ]

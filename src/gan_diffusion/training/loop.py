@@ -3,63 +3,44 @@
 
 """The training loop of all methods, over accelerate. It knows clocks, devices and files; the objective knows the maths."""
 
-import importlib.util
-import json
 import math
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration, set_seed
+from accelerate.utils import set_seed
 from diffusers import DiffusionPipeline
 from diffusers.training_utils import EMAModel
-from diffusers.utils import logging, make_image_grid
-from torch.optim.lr_scheduler import LambdaLR
+from diffusers.utils import logging
+from torch import nn
 from tqdm.auto import tqdm
 
-from .arguments import TrainingArguments, fixed_options
-from .data import TrainingData
-from .objectives.base import Objective
+from ..data.batch import Batch
+from ..data.loader import EndlessBatches
+from .arguments import OptimizationArguments, TrainingArguments
+from .objectives.base import Objective, Player
 from .schedules import cosine_factor, ema_decay, lazy_adam
+from .snapshots import draw_samples, save_samples
 from .state import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
 
 
 logger = logging.get_logger(__name__)
 
 
-def make_accelerator(arguments: TrainingArguments) -> Accelerator:
-    """
-    Prepares the output folder, the tracker and the processes.
+@dataclass
+class _PlayerState:
+    """A player with its optimiser, and its learning rate at the beginning."""
 
-    Raises:
-        ValueError: if the output folder cannot be written, or the tracker is unknown or not installed.
-    """
-    output_dir = Path(arguments.output_dir)
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        (output_dir / ".writable").touch()
-        (output_dir / ".writable").unlink()
-    except OSError as error:
-        raise ValueError(f"`output_dir` {str(output_dir)!r} cannot be written: {error}.") from error
-    tracker = None if arguments.report_to == "none" else arguments.report_to
-    if tracker == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
-        raise ValueError("`report_to` 'tensorboard' needs the package tensorboard: install it, or give 'none'.")
-    if arguments.allow_tf32:
-        torch.set_float32_matmul_precision("high")
-    return Accelerator(
-        gradient_accumulation_steps=arguments.gradient_accumulation_steps,
-        mixed_precision=arguments.mixed_precision,
-        log_with=tracker,
-        project_config=ProjectConfiguration(
-            project_dir=str(output_dir), logging_dir=str(output_dir / arguments.logging_dir)
-        ),
-        # The networks have no buffers that change, and the discriminator runs twice before its backward pass.
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-    )
+    networks: dict[str, nn.Module]
+    optimizer: Any
+    learning_rate: float
 
 
 @contextmanager
@@ -81,25 +62,25 @@ def _stop_request() -> Iterator[list[str]]:
 
 class Trainer:
     """
-    Trains a generator against a discriminator.
+    Runs the half-steps of an objective, over and over.
 
-    One optimiser step of each network per batch, and one more for each lazy penalty that is due; moving average of the
-    generator, learning rates changed every epoch,
-    checkpoints from which the same command goes on exactly, grids of samples from a fixed seed, losses to a tracker.
+    There is one counter, the step. Learning rates, moving average, position in the data and random numbers follow from it, so
+    a run that goes on from a checkpoint is one that starts at its step. Beside the steps there are checkpoints, grids of
+    samples from a fixed seed, and losses for a tracker.
 
     Args:
         objective ([`~training.objectives.Objective`]): The networks and their losses.
         pipeline ([`DiffusionPipeline`]): Samples from the objective's generator; it is what the run produces.
-        data ([`TrainingData`]): Batches.
+        data ([`~data.EndlessBatches`]): Batches.
         arguments ([`TrainingArguments`]): Options.
-        accelerator (`Accelerator`): From [`make_accelerator`].
+        accelerator (`Accelerator`): Processes, device and tracker.
     """
 
     def __init__(
         self,
         objective: Objective,
         pipeline: DiffusionPipeline,
-        data: TrainingData,
+        data: EndlessBatches,
         arguments: TrainingArguments,
         accelerator: Accelerator,
     ):
@@ -108,70 +89,64 @@ class Trainer:
         self.data = data
         self.arguments = arguments
         self.accelerator = accelerator
-        self.generator, self.discriminator = objective.generator, objective.discriminator
+        self.networks = dict(objective.networks)
 
-        if arguments.gradient_checkpointing:
-            self.generator.enable_gradient_checkpointing()
-        for network in (self.generator, self.discriminator):
-            network.train()
-            network.to(accelerator.device)
-        if len(pipeline.sample_shape) == 3:
-            for network in (self.generator, self.discriminator):
-                network.to(memory_format=torch.channels_last)
-
-        def adam(network, learning_rate, penalty_interval):
-            betas = (arguments.adam_beta1, arguments.adam_beta2)
-            learning_rate, betas = lazy_adam(learning_rate, betas, penalty_interval)
-            return torch.optim.Adam(network.parameters(), learning_rate, betas, arguments.adam_epsilon, fused=True)
-
-        optimizer_g = adam(self.generator, arguments.learning_rate_g, objective.generator_penalty_interval)
-        optimizer_d = adam(self.discriminator, arguments.learning_rate_d, objective.discriminator_penalty_interval)
-        objective.generator, objective.discriminator, self.optimizer_g, self.optimizer_d = accelerator.prepare(
-            self.generator, self.discriminator, optimizer_g, optimizer_d
+        optimization = arguments.optimization
+        asked = math.ceil(optimization.num_train_epochs * len(data.dataset) / data.samples_per_step)
+        self.max_steps = optimization.max_train_steps or asked
+        self._place_networks()
+        self.players = {name: self._player(player) for name, player in objective.players.items()}
+        self.ema = None
+        if optimization.ema_decay > 0 or optimization.ema_kimg is not None:
+            self.ema = EMAModel(self.networks["generator"].parameters(), foreach=True)
+        self.state = TrainingState(
+            self._parts(), self._configs(), arguments.settings(free=False), data.samples_per_step
         )
 
-        self.steps_per_epoch = max(1, data.batches_per_epoch // arguments.gradient_accumulation_steps)
-        self.max_steps = arguments.max_train_steps or arguments.num_train_epochs * self.steps_per_epoch
-        self.num_epochs = math.ceil(self.max_steps / self.steps_per_epoch)
-        self.lr_schedules = []
-        if arguments.lr_scheduler == "cosine":
-            self.lr_schedules = [self._cosine(optimizer) for optimizer in (optimizer_g, optimizer_d)]
+    def _place_networks(self) -> None:
+        """Networks to the device, in training mode, and into their distributed wrappers."""
+        if self.arguments.run.gradient_checkpointing:
+            self.networks["generator"].enable_gradient_checkpointing()
+        for name, network in self.networks.items():
+            network.train()
+            network.to(self.accelerator.device)
+            if self._makes_images:
+                network.to(memory_format=torch.channels_last)
+            self.objective.networks[name] = self.accelerator.prepare(network)
 
-        self.ema = None
-        if arguments.ema_decay > 0 or arguments.ema_kimg is not None:
-            self.ema = EMAModel(self.generator.parameters(), foreach=True)
-            self.ema.to(accelerator.device)
+    def _player(self, player: Player) -> _PlayerState:
+        options: OptimizationArguments = self.arguments.optimization
+        networks = {name: self.objective.networks[name] for name in player.networks}
+        rate = options.learning_rate_g if player.learning_rate == "generator" else options.learning_rate_d
+        rate, betas = lazy_adam(rate, (options.adam_beta1, options.adam_beta2), player.lazy_interval)
+        parameters = [parameter for name in player.networks for parameter in self.networks[name].parameters()]
+        optimizer = torch.optim.Adam(parameters, rate, betas, options.adam_epsilon, fused=True)
+        return _PlayerState(networks, self.accelerator.prepare(optimizer), rate)
 
-        parts = {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "optimizer_g": self.optimizer_g,
-            "optimizer_d": self.optimizer_d,
-            "objective": objective,
-            **{f"lr_schedule_{name}": schedule for name, schedule in zip("gd", self.lr_schedules, strict=False)},
-        }
+    def _parts(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        parts = {f"network.{name}": network for name, network in self.networks.items()}
+        parts |= {f"optimizer.{name}": player.optimizer for name, player in self.players.items()}
+        parts["objective"] = self.objective
         if self.ema is not None:
+            self.ema.to(self.accelerator.device)
             parts["ema"] = self.ema
-        if accelerator.scaler is not None:
-            parts["scaler"] = accelerator.scaler
-        options = fixed_options(arguments) | {"num_processes": accelerator.num_processes}
-        configs = {
-            "generator": self.generator.config,
-            "discriminator": self.discriminator.config,
-            "scheduler": pipeline.scheduler.config,
-        }
-        description = {
-            name: json.dumps({k: v for k, v in config.items() if not k.startswith("_")}, sort_keys=True)
-            for name, config in configs.items()
-        }
-        description.update({name: json.dumps(value) for name, value in options.items()})
-        self.state = TrainingState(parts, description)
+        if self.accelerator.scaler is not None:
+            parts["scaler"] = self.accelerator.scaler
+        return parts
 
-    def _cosine(self, optimizer: torch.optim.Optimizer) -> LambdaLR:
-        """A cosine from the optimiser's rate to `lr_eta_min` over all epochs; in closed form, so a run can be extended."""
-        base = optimizer.param_groups[0]["lr"]
-        floor = min(self.arguments.lr_eta_min / base, 1.0)
-        return LambdaLR(optimizer, lambda epoch: cosine_factor(epoch, self.num_epochs, floor))
+    def _configs(self) -> dict[str, dict]:
+        """The configs of networks and scheduler, without what diffusers adds."""
+        owners = {**self.networks, "scheduler": self.pipeline.scheduler}
+        return {
+            name: {key: _plain(value) for key, value in owner.config.items() if not key.startswith("_")}
+            for name, owner in owners.items()
+            if hasattr(owner, "config")
+        }
+
+    @property
+    def _makes_images(self) -> bool:
+        return len(self.networks["generator"].sample_shape) == 3
 
     def train(self) -> bool:
         """
@@ -181,159 +156,146 @@ class Trainer:
             `bool`: whether the training is complete. The generator then holds the averaged weights.
 
         Raises:
-            ValueError: if a checkpoint does not fit or cannot be read.
-            FloatingPointError: if a loss is not finite any more.
+            ValueError: If a checkpoint does not fit or cannot be read.
+            FloatingPointError: If a loss is not finite any more.
         """
-        set_seed(self.arguments.seed, device_specific=True)
         self._resume()
         if self.accelerator.log_with:
-            config = {k: v for k, v in vars(self.arguments).items() if isinstance(v, (int, float, str, bool))}
+            settings = self.arguments.settings()
+            config = {name: value for name, value in settings.items() if isinstance(value, (int, float, str, bool))}
             self.accelerator.init_trackers("gan_diffusion", config=config)
         with _stop_request() as stop:
             self._run(stop)
-        self.accelerator.end_training()
         if self.state.step < self.max_steps:
             logger.warning("Stopped at step %d of %d. Run the same command to go on.", self.state.step, self.max_steps)
             return False
+        generator = self.networks["generator"]
         if self.ema is not None:
-            self.ema.copy_to(self.generator.parameters())
-        self.generator.eval()
+            self.ema.copy_to(generator.parameters())
+        generator.eval()
         return True
 
     def _resume(self) -> None:
-        wanted = self.arguments.resume_from_checkpoint
+        wanted = self.arguments.run.resume_from_checkpoint
         if wanted == "no":
             return
         if wanted == "latest":
-            checkpoints = list_checkpoints(self.arguments.output_dir)
+            checkpoints = list_checkpoints(self.arguments.run.output_dir)
             if not checkpoints:
                 return
             wanted = checkpoints[-1]
-        load_checkpoint(self.state, wanted, self.accelerator)
+        changes = load_checkpoint(self.state, wanted, self.arguments.run.change_on_resume)
         if self.ema is not None:
             self.ema.to(self.accelerator.device)
-        logger.warning("Going on from %s.", wanted)
+        if self.accelerator.is_main_process:
+            logger.warning("Going on from %s.", wanted)
+            for change in changes:
+                logger.warning("%s.", change)
 
     def _run(self, stop: list[str]) -> None:
-        state, arguments = self.state, self.arguments
+        state, run = self.state, self.arguments.run
         saved_step = state.step
-        progress = tqdm(
-            total=self.max_steps, initial=state.step, unit="step", disable=not self.accelerator.is_local_main_process
-        )
-        logs: dict[str, torch.Tensor | float] = {}
-        stopping = False
-        while state.step < self.max_steps and not stopping:
-            start = time.perf_counter()
-            for batch in self.data.epoch(state.epoch, first_batch=state.batch):
-                logs |= self._step(batch)
-                state.batch += 1
-                if not self.accelerator.sync_gradients:
-                    continue
+        hidden = not self.accelerator.is_local_main_process
+        with (
+            closing(self.data.steps(state.images_seen)) as steps,
+            tqdm(total=self.max_steps, initial=state.step, unit="step", disable=hidden) as progress,
+        ):
+            while state.step < self.max_steps and not self._should_stop(stop):
+                start = time.perf_counter()
+                logs = self._step(next(steps))
                 state.step += 1
                 progress.update()
-                if state.step % arguments.logging_steps == 0:
+                if state.step % run.logging_steps == 0:
                     self._log(logs, progress)
                 state.seconds += time.perf_counter() - start
-                if arguments.validation_steps and state.step % arguments.validation_steps == 0:
+                if run.validation_steps and state.step % run.validation_steps == 0:
                     self._save_samples()
-                if state.step % arguments.checkpointing_steps == 0:
+                if state.step % run.checkpointing_steps == 0:
                     self._save_checkpoint()
                     saved_step = state.step
-                stopping = self._should_stop(stop)
-                if state.step >= self.max_steps or stopping:
-                    break
-                start = time.perf_counter()
-            else:
-                for schedule in self.lr_schedules:
-                    schedule.step()
-                state.epoch += 1
-                state.batch = 0
         if saved_step != state.step:
             self._save_checkpoint()
-        progress.close()
 
     def _should_stop(self, stop: list[str]) -> bool:
         """Whether to stop here. All processes must agree, which costs a little, so they only ask now and then."""
         if self.accelerator.num_processes == 1:
             return bool(stop)
-        if self.state.step % self.arguments.logging_steps:
+        if self.state.step % self.arguments.run.logging_steps:
             return False
         if stop:
             self.accelerator.set_trigger()
         return self.accelerator.check_trigger()
 
-    def _step(self, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor | float]:
-        """One step of each network on one batch, and of the penalties that are due."""
-        objective, accelerator, step = self.objective, self.accelerator, self.state.step
-        samples = batch["images"].to(accelerator.device, non_blocking=True)
-        labels = batch["class_labels"].to(accelerator.device) if self.arguments.class_conditional else None
-        if samples.ndim == 4:
-            samples = samples.contiguous(memory_format=torch.channels_last)
-        halves = (
-            (self.discriminator, self.optimizer_d, objective.discriminator_step, objective.discriminator_penalty),
-            (self.generator, self.optimizer_g, objective.generator_step, objective.generator_penalty),
-        )
+    def _step(self, batches: list[Batch]) -> dict[str, torch.Tensor | float]:
+        """One training step: every half-step that is due, on all batches of the step."""
+        step, seed = self.state.step, self.arguments.optimization.seed
+        numbers = np.random.SeedSequence([seed, self.accelerator.process_index, step])
+        set_seed(int(numbers.generate_state(1)[0]))
+        self._set_learning_rates()
+        batches = [batch.to(self.accelerator.device) for batch in batches]
         logs: dict[str, torch.Tensor | float] = {}
-        with accelerator.accumulate(objective.generator, objective.discriminator):
-            for network, optimizer, main_loss, penalty in halves:
-                output = main_loss(samples, step, class_labels=labels)
-                self._update(network, optimizer, output.loss)
+        for half in self.objective.half_steps:
+            if not half.is_due(step):
+                continue
+            player, terms = self.players[half.player], half.terms_due(step)
+            for number, batch in enumerate(batches, start=1):
+                with ExitStack() as stack:
+                    if number < len(batches):
+                        for network in player.networks.values():
+                            stack.enter_context(self.accelerator.no_sync(network))
+                    output = half.loss(batch, **terms)
+                    self.accelerator.backward(output.loss / len(batches))
                 logs |= output.logs
-                # Where gradients are accumulated, the last batch stands for all.
-                output = penalty(samples, step, class_labels=labels) if accelerator.sync_gradients else None
-                if output is not None:
-                    self._update(network, optimizer, output.loss * accelerator.gradient_accumulation_steps)
-                    logs |= output.logs
-            if accelerator.sync_gradients:
-                if self.ema is not None:
-                    self._update_ema()
-                logs |= objective.finish_step()
-        return logs
+            self._update(player)
+        if self.ema is not None:
+            self._update_ema(self.ema)
+        return logs | self.objective.finish_step(step)
 
-    def _update(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
-        self.accelerator.backward(loss)
-        if self.arguments.max_grad_norm is not None and self.accelerator.sync_gradients:
-            self.accelerator.clip_grad_norm_(network.parameters(), self.arguments.max_grad_norm)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+    def _set_learning_rates(self) -> None:
+        options = self.arguments.optimization
+        if options.lr_scheduler == "constant":
+            return
+        for player in self.players.values():
+            floor = min(options.lr_eta_min / player.learning_rate, 1.0) if player.learning_rate else 1.0
+            for group in player.optimizer.param_groups:
+                group["lr"] = player.learning_rate * cosine_factor(self.state.step, self.max_steps, floor)
 
-    def _update_ema(self) -> None:
-        arguments, decay = self.arguments, self.arguments.ema_decay
-        if arguments.ema_kimg is not None:
-            decay = ema_decay(self._images_per_step, self.images_seen, arguments.ema_kimg, arguments.ema_rampup)
+    def _update(self, player: _PlayerState) -> None:
+        max_norm = self.arguments.optimization.max_grad_norm
+        if max_norm is not None:
+            parameters = [p for network in player.networks.values() for p in network.parameters()]
+            self.accelerator.clip_grad_norm_(parameters, max_norm)
+        player.optimizer.step()
+        player.optimizer.zero_grad(set_to_none=True)
+
+    def _update_ema(self, ema: EMAModel) -> None:
+        options, decay = self.arguments.optimization, self.arguments.optimization.ema_decay
+        if options.ema_kimg is not None:
+            decay = ema_decay(
+                self.state.samples_per_step, self.state.images_seen, options.ema_kimg, options.ema_rampup
+            )
         # Both bounds: diffusers' own warm-up is not part of any of the methods.
-        self.ema.decay = self.ema.min_decay = decay
-        self.ema.step(self.generator.parameters())
+        ema.decay = ema.min_decay = decay
+        ema.step(self.networks["generator"].parameters())
 
     def _log(self, logs: dict[str, torch.Tensor | float], progress: tqdm) -> None:
         values = {name: float(value) for name, value in logs.items()}
         if not all(math.isfinite(value) for value in values.values()):
             raise FloatingPointError(
-                f"A loss is not finite at step {self.state.step}: {values}. The last checkpoint is untouched; lower the "
-                "learning rates or raise `--r1_gamma`."
+                f"A loss is not finite at step {self.state.step}: {values}. Lower the learning rates or raise `--r1_gamma`, "
+                "and go on from a checkpoint before that step."
             )
-        progress.set_postfix(
-            {name: f"{value:.3f}" for name, value in values.items()} | {"images/s": self.images_per_second}
-        )
-        values["lr_g"] = self.optimizer_g.param_groups[0]["lr"]
-        values["lr_d"] = self.optimizer_d.param_groups[0]["lr"]
+        shown = {name: f"{value:.3f}" for name, value in values.items()}
+        progress.set_postfix(shown | {"images/s": self.images_per_second})
+        for name, player in self.players.items():
+            values[f"lr_{name}"] = player.optimizer.param_groups[0]["lr"]
         values["images_per_second"] = self.images_per_second
         self.accelerator.log(values, step=self.state.step)
 
     @property
-    def images_seen(self) -> int:
-        """Real samples used so far, all processes together."""
-        return self.state.step * self._images_per_step
-
-    @property
-    def _images_per_step(self) -> int:
-        arguments = self.arguments
-        return arguments.train_batch_size * arguments.gradient_accumulation_steps * self.accelerator.num_processes
-
-    @property
     def images_per_second(self) -> int:
-        """Mean training speed, without data loading, sampling and saving."""
-        return round(self.images_seen / max(self.state.seconds, 1e-9))
+        """Mean training speed, without sampling and saving."""
+        return round(self.state.images_seen / max(self.state.seconds, 1e-9))
 
     def measurements(self) -> dict[str, str | int | float]:
         """What the run cost, for the model card."""
@@ -343,45 +305,33 @@ class Trainer:
         )
         return {
             "training steps": self.state.step,
-            "real images seen": self.images_seen,
+            "real images seen": self.state.images_seen,
             "training time (minutes, without sampling and saving)": round(self.state.seconds / 60, 1),
             "training speed (images per second)": self.images_per_second,
             "trained on": f"{self.accelerator.num_processes} x {name}",
-            "seed": self.arguments.seed,
+            "seed": self.arguments.optimization.seed,
         }
 
     def _save_checkpoint(self) -> None:
-        limit = self.arguments.checkpoints_total_limit
-        save_checkpoint(self.state, self.arguments.output_dir, self.accelerator, limit)
+        run = self.arguments.run
+        save_checkpoint(self.state, run.output_dir, self.accelerator, run.checkpoints_total_limit)
 
-    @torch.no_grad()
     def _save_samples(self) -> None:
-        """Draws a grid with the averaged weights, from the same noise every time, without touching the random state."""
-        if not self.accelerator.is_main_process or len(self.pipeline.sample_shape) != 3:
+        """A grid of samples from the averaged weights."""
+        if not self.accelerator.is_main_process or not self._makes_images:
             return
+        run, parameters = self.arguments.run, list(self.networks["generator"].parameters())
         if self.ema is not None:
-            self.ema.store(self.generator.parameters())
-            self.ema.copy_to(self.generator.parameters())
-        self.generator.eval()
-        count = self.arguments.num_validation_images
-        labels = {}
-        if self.arguments.class_conditional:
-            labels["class_labels"] = torch.arange(count) % self.generator.config.num_class_embeds
-        self.pipeline.set_progress_bar_config(disable=True)
-        generator = torch.Generator().manual_seed(self.arguments.seed)
-        images = self.pipeline(count, **labels, generator=generator, output_type="np").images
-        self.generator.train()
-        if self.ema is not None:
-            self.ema.restore(self.generator.parameters())
+            self.ema.store(parameters)
+            self.ema.copy_to(parameters)
+        try:
+            images = draw_samples(self.pipeline, run.num_validation_images, self.arguments.optimization.seed)
+        finally:
+            if self.ema is not None:
+                self.ema.restore(parameters)
+        save_samples(images, Path(run.output_dir) / "samples", self.state.step, self.accelerator)
 
-        columns = math.isqrt(count)
-        rows = count // columns
-        grid = make_image_grid(self.pipeline.numpy_to_pil(images[: rows * columns]), rows, columns)
-        folder = Path(self.arguments.output_dir) / "samples"
-        folder.mkdir(exist_ok=True)
-        grid.save(folder / f"step-{self.state.step:07d}.png")
-        for tracker in self.accelerator.trackers:
-            if tracker.name == "tensorboard":
-                tracker.log_images({"samples": images}, step=self.state.step, dataformats="NHWC")
-            elif tracker.name == "wandb":
-                tracker.log_images({"samples": list(images)}, step=self.state.step)
+
+def _plain(value: Any) -> Any:
+    """A config value as it comes back from a checkpoint: tuples as lists."""
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""From options to a saved model: what the training scripts of all methods share."""
+"""From options to a saved model: what the training of all methods shares."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,13 +10,19 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers import DiffusionPipeline, ModelMixin
+from diffusers.utils import logging
 
+from ..data.loader import EndlessBatches
+from ..data.sources import load_samples
 from ..publishing import save_repository
 from ..recipes import Recipe
+from .accelerator import make_accelerator
 from .arguments import TrainingArguments
-from .data import TrainingData, load_training_dataset
-from .loop import Trainer, make_accelerator
+from .loop import Trainer
 from .objectives.base import Objective
+
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -28,7 +34,7 @@ class TrainingRun:
         arguments ([`TrainingArguments`]): Options.
         recipe ([`Recipe`]): What is trained.
         accelerator (`Accelerator`): Processes, device and tracker.
-        data ([`TrainingData`]): Batches.
+        data ([`~data.EndlessBatches`]): Batches.
         generator, discriminator ([`ModelMixin`]): Networks with fresh weights.
         scheduler (`SchedulerMixin`): The forward process.
     """
@@ -36,7 +42,7 @@ class TrainingRun:
     arguments: TrainingArguments
     recipe: Recipe
     accelerator: Accelerator
-    data: TrainingData
+    data: EndlessBatches
     generator: ModelMixin
     discriminator: ModelMixin
     scheduler: Any
@@ -46,50 +52,63 @@ class TrainingRun:
         """
         Reads the recipe, opens the data, builds the components.
 
+        Args:
+            arguments ([`TrainingArguments`]): Options.
+
         Raises:
-            ValueError: if the recipe, the data or the output folder cannot be used.
+            ValueError: If the recipe, the data or the output folder cannot be used.
         """
-        recipe = Recipe.load(arguments.recipe)
+        options = arguments.optimization
+        recipe = Recipe.load(arguments.run.recipe)
         accelerator = make_accelerator(arguments)
+        if accelerator.is_main_process:
+            for note in arguments.notes:
+                logger.warning("%s", note)
         with accelerator.main_process_first():
             with torch.device("meta"):
-                sample_shape = cls._build(recipe, arguments, "generator").sample_shape
-            dataset = load_training_dataset(arguments, sample_shape)
-        data = TrainingData(
+                sample_shape = _build(recipe, arguments, "generator").sample_shape
+            dataset = load_samples(arguments.data, sample_shape, options.seed)
+        data = EndlessBatches(
             dataset,
-            arguments.train_batch_size,
-            seed=arguments.seed,
-            random_flip=arguments.random_flip,
-            num_workers=arguments.dataloader_num_workers,
+            options.train_batch_size,
+            batches_per_step=options.gradient_accumulation_steps,
+            seed=options.seed,
+            random_flip=arguments.data.random_flip,
+            class_conditional=arguments.data.class_conditional,
+            num_workers=arguments.data.dataloader_num_workers,
             rank=accelerator.process_index,
             num_processes=accelerator.num_processes,
         )
-
-        classes = {"num_class_embeds": dataset.num_classes} if arguments.class_conditional else {}
-        set_seed(arguments.seed)
-        discriminator = cls._build(recipe, arguments, "discriminator", **classes)
-        generator = cls._build(recipe, arguments, "generator", **classes)
+        classes = {"num_class_embeds": dataset.num_classes} if arguments.data.class_conditional else {}
+        set_seed(options.seed)
+        discriminator = _build(recipe, arguments, "discriminator", **classes)
+        generator = _build(recipe, arguments, "generator", **classes)
         return cls(arguments, recipe, accelerator, data, generator, discriminator, scheduler=recipe.build("scheduler"))
-
-    @staticmethod
-    def _build(recipe: Recipe, arguments: TrainingArguments, name: str, **overrides) -> ModelMixin:
-        """The component with the image side that was asked for."""
-        if arguments.resolution is not None and "sample_size" in recipe.config(name):
-            overrides["sample_size"] = arguments.resolution
-        return recipe.build(name, **overrides)
 
     def train(self, objective: Objective, pipeline: DiffusionPipeline) -> bool:
         """
         Trains, and when the training is complete saves the pipeline, the discriminator and the model card.
 
+        Args:
+            objective ([`~training.objectives.Objective`]): The networks and their losses.
+            pipeline ([`DiffusionPipeline`]): Samples from the objective's generator.
+
         Returns:
             `bool`: whether it is complete, and not stopped by a signal.
         """
+        output_dir = self.arguments.run.output_dir
         trainer = Trainer(objective, pipeline, self.data, self.arguments, self.accelerator)
         complete = trainer.train()
         if complete and self.accelerator.is_main_process:
-            save_repository(
-                self.arguments.output_dir, pipeline, self.discriminator, self.recipe, trainer.measurements()
-            )
-            print(f"Saved the pipeline in {self.arguments.output_dir}")
+            save_repository(output_dir, pipeline, self.discriminator, self.recipe, trainer.measurements())
+            print(f"Saved the pipeline in {output_dir}")
+        self.accelerator.end_training()
         return complete
+
+
+def _build(recipe: Recipe, arguments: TrainingArguments, name: str, **overrides) -> ModelMixin:
+    """A component of the recipe, for images of the size that was asked for."""
+    resolution = arguments.data.resolution
+    if resolution is not None and "sample_size" in recipe.config(name):
+        overrides["sample_size"] = resolution[0] if len(resolution) == 1 else tuple(resolution)
+    return recipe.build(name, **overrides)

@@ -1,17 +1,16 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Everything that a training run must save to go on exactly where it stopped, as one bundle written atomically."""
+"""Everything that a training run must save to go on exactly where it stopped, as one file written atomically."""
 
 import os
-import random
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -19,76 +18,92 @@ from accelerate import Accelerator
 @dataclass
 class TrainingState:
     """
-    The bundle: counters, and the parts with `state_dict` and `load_state_dict`.
+    The bundle: one counter, and the parts with `state_dict` and `load_state_dict`.
+
+    Everything else that a run needs follows from the step: learning rates, decay, position in the data, random numbers.
 
     Args:
-        parts (`dict[str, Any]`): Networks, moving average, optimisers, learning-rate schedules, stateful noise schedulers.
-        description (`dict[str, str]`): What the parts are, such as their configs; a checkpoint with another description is
-            refused.
-        step (`int`): Optimiser steps done.
-        epoch (`int`): Number of the current epoch.
-        batch (`int`): Batches of the current epoch done.
-        seconds (`float`): Time spent in training steps.
+        parts (`dict[str, Any]`): Networks, moving average, optimisers, objective.
+        configs (`dict[str, Any]`): What the parts are. A checkpoint of other parts is refused.
+        settings (`dict[str, Any]`): The options that numbers in a checkpoint depend on. A checkpoint with others is refused,
+            unless the change was asked for.
+        samples_per_step (`int`, defaults to 1): Real samples of one step, of all processes together.
+        step (`int`, defaults to 0): Steps done.
+        seconds (`float`, defaults to 0): Time spent in training steps.
+        origin (`tuple[int, int]`, defaults to (0, 0)): Step and images seen when `samples_per_step` changed last.
     """
 
     parts: dict[str, Any]
-    description: dict[str, str] = field(default_factory=dict)
+    configs: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    samples_per_step: int = 1
     step: int = 0
-    epoch: int = 0
-    batch: int = 0
     seconds: float = 0.0
+    origin: tuple[int, int] = (0, 0)
 
-    _COUNTERS = ("step", "epoch", "batch", "seconds")
+    @property
+    def images_seen(self) -> int:
+        """Real samples used so far, of all processes together."""
+        step, images = self.origin
+        return images + (self.step - step) * self.samples_per_step
 
     def state_dict(self) -> dict:
-        """The bundle as tensors, numbers and strings."""
+        """The bundle as tensors, numbers and strings. Every process must call this."""
         return {
-            "description": self.description,
-            "counters": {name: getattr(self, name) for name in self._COUNTERS},
+            "configs": self.configs,
+            "settings": self.settings,
+            "samples_per_step": self.samples_per_step,
+            "counters": {"step": self.step, "seconds": self.seconds, "origin": list(self.origin)},
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
         }
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict, changes: Collection[str] = ()) -> list[str]:
         """
         Puts a bundle back.
 
+        Args:
+            state (`dict`): What `state_dict` gave.
+            changes (`Collection[str]`, defaults to `()`): Names of settings that may differ.
+
+        Returns:
+            `list[str]`: what differs from the checkpoint, in words.
+
         Raises:
-            ValueError: if it belongs to other networks or settings.
+            ValueError: If it belongs to other networks, or to settings that differ and are not in `changes`.
         """
-        if state["description"] != self.description:
-            names = {*state["description"], *self.description}
-            different = [n for n in sorted(names) if state["description"].get(n) != self.description.get(n)]
+        different = [name for name in sorted(self.configs) if state["configs"].get(name) != self.configs[name]]
+        if different or state["parts"].keys() != self.parts.keys():
+            names = ", ".join(different) or "set of " + ", ".join(sorted(state["parts"].keys() ^ self.parts.keys()))
             raise ValueError(
-                f"The checkpoint was made with another {', '.join(different)}. Give the same settings, another "
-                "`output_dir`, or `--resume_from_checkpoint no` to start anew."
+                f"The checkpoint was made with another {names}. Give the same recipe and data, another `--output_dir`, or "
+                "`--resume_from_checkpoint no` to start anew."
+            )
+        changed = self._changed_settings(state)
+        refused = sorted(set(changed) - set(changes))
+        if refused:
+            raise ValueError(
+                f"The checkpoint was made with another {', '.join(refused)}: {'; '.join(changed[n] for n in refused)}. Give "
+                f"the same, or allow the change by `--change_on_resume {' '.join(refused)}`."
             )
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
-        for name, value in state["counters"].items():
-            setattr(self, name, value)
+        counters = state["counters"]
+        self.step, self.seconds, self.origin = counters["step"], counters["seconds"], tuple(counters["origin"])
+        if state["samples_per_step"] != self.samples_per_step:
+            step, images = self.origin
+            self.origin = self.step, images + (self.step - step) * state["samples_per_step"]
+        return [f"{name} changes: {changed[name]}" for name in sorted(changed)]
 
-
-def random_state() -> dict:
-    """The state of every random-number generator of this process."""
-    numpy_state = np.random.get_state()
-    state = {
-        "python": random.getstate(),
-        "numpy": [numpy_state[0], numpy_state[1].tolist(), *numpy_state[2:]],
-        "torch": torch.get_rng_state(),
-    }
-    if torch.accelerator.is_available():
-        state["device"] = torch.get_device_module().get_rng_state()
-    return state
-
-
-def set_random_state(state: dict) -> None:
-    """Puts back what [`random_state`] gave."""
-    version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
-    np.random.set_state((state["numpy"][0], np.array(state["numpy"][1], dtype=np.uint32), *state["numpy"][2:]))
-    torch.set_rng_state(state["torch"])
-    if "device" in state and torch.accelerator.is_available():
-        torch.get_device_module().set_rng_state(state["device"])
+    def _changed_settings(self, state: dict) -> dict[str, str]:
+        """Old and new value of each setting that differs, in words."""
+        old, new = state["settings"], self.settings
+        changed = {n: f"{old.get(n)!r} then, {new.get(n)!r} now" for n in {*old, *new} if old.get(n) != new.get(n)}
+        if state["samples_per_step"] != self.samples_per_step:
+            changed["train_batch_size"] = (
+                f"{state['samples_per_step']} images per step then, {self.samples_per_step} now (batch size x accumulation "
+                "steps x processes)"
+            )
+        return changed
 
 
 def list_checkpoints(output_dir: str | Path) -> list[Path]:
@@ -103,32 +118,29 @@ def save_checkpoint(
     """
     Writes `output_dir/checkpoint-<step>` and removes the oldest ones over the limit.
 
-    The files are written to a temporary folder that is renamed at the end: a checkpoint is whole or it is not there.
+    The file is written to a temporary folder that is renamed at the end: a checkpoint is whole or it is not there.
     Every process must call this.
 
     Args:
         state ([`TrainingState`]): What to save.
         output_dir (`str` or `Path`): Where.
         accelerator (`Accelerator`): Of the run.
-        total_limit (`int`, *optional*): Checkpoints to keep.
+        total_limit (`int`, *optional*): Number of checkpoints to keep.
 
     Returns:
         `Path`: the checkpoint.
     """
     final = Path(output_dir) / f"checkpoint-{state.step}"
     partial = final.with_name(final.name + ".partial")
+    content = state.state_dict()
     if accelerator.is_main_process:
         for leftover in Path(output_dir).glob("checkpoint-*.partial"):
             shutil.rmtree(leftover)
         partial.mkdir(parents=True)
-        torch.save(state.state_dict(), partial / "state.pt")
-    accelerator.wait_for_everyone()
-    torch.save(random_state(), partial / f"random_{accelerator.process_index}.pt")
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        for file in partial.iterdir():
-            with open(file, "rb") as handle:
-                os.fsync(handle.fileno())
+        with open(partial / "state.pt", "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
         if final.exists():
             shutil.rmtree(final)
         os.replace(partial, final)
@@ -139,26 +151,30 @@ def save_checkpoint(
     return final
 
 
-def load_checkpoint(state: TrainingState, checkpoint: str | Path, accelerator: Accelerator) -> None:
+def load_checkpoint(state: TrainingState, checkpoint: str | Path, changes: Collection[str] = ()) -> list[str]:
     """
-    Puts a checkpoint back, random state included. Nothing in it is executed.
+    Puts a checkpoint back. Nothing in it is executed.
+
+    Args:
+        state ([`TrainingState`]): Where to.
+        checkpoint (`str` or `Path`): Its folder.
+        changes (`Collection[str]`, defaults to `()`): Names of settings that may differ.
+
+    Returns:
+        `list[str]`: what differs from the checkpoint, in words.
 
     Raises:
-        ValueError: if the folder is no checkpoint, a file is damaged, or it belongs to another run.
+        ValueError: If the folder is no checkpoint, its file is damaged, or it belongs to another run.
     """
-    checkpoint = Path(checkpoint)
-    if not (checkpoint / "state.pt").is_file():
-        raise ValueError(f"`resume_from_checkpoint` {str(checkpoint)!r} is not a checkpoint: it holds no state.pt.")
-    state.load_state_dict(_read(checkpoint / "state.pt"))
-    own_random_state = checkpoint / f"random_{accelerator.process_index}.pt"
-    if own_random_state.is_file():
-        set_random_state(_read(own_random_state))
-
-
-def _read(file: Path) -> dict:
+    file = Path(checkpoint) / "state.pt"
+    if not file.is_file():
+        raise ValueError(
+            f"`resume_from_checkpoint` must be the folder of a checkpoint, got {str(checkpoint)!r}, which holds no state.pt."
+        )
     try:
-        return torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # Damaged archives and refused objects raise many kinds.
         raise ValueError(
             f"Cannot read {file}: {error}. Remove its folder to go on from an earlier checkpoint."
         ) from error
+    return state.load_state_dict(content, changes)

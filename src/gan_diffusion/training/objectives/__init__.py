@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-from .base import Objective, StepOutput
+from .base import HalfStep, Objective, Player, StepOutput
 from .ddgan import DDGANDraws, DDGANObjective
 from .diffusion_gan import DiffusionGANDraws, DiffusionGANObjective
 from .spi_gan import SPIGANDraws, SPIGANObjective
@@ -12,7 +12,9 @@ __all__ = [
     "DDGANObjective",
     "DiffusionGANDraws",
     "DiffusionGANObjective",
+    "HalfStep",
     "Objective",
+    "Player",
     "SPIGANDraws",
     "SPIGANObjective",
     "StepOutput",

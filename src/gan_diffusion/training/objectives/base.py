@@ -1,14 +1,16 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the objectives of all methods share."""
+"""What the objectives of all methods share: players, half-steps, and how a loss is written."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
+import torch.distributed
 from accelerate.utils import extract_model_from_parallel
 from torch import nn
 
@@ -16,7 +18,7 @@ from torch import nn
 @dataclass
 class StepOutput:
     """
-    One half of an adversarial step.
+    What a loss returns.
 
     Args:
         loss (`torch.Tensor`): Scalar to differentiate.
@@ -27,62 +29,126 @@ class StepOutput:
     logs: dict[str, torch.Tensor]
 
 
-class Objective(ABC):
+@dataclass(frozen=True)
+class Player:
     """
-    What one adversarial step is: the losses of both networks. It knows networks and scheduler, nothing of devices and files.
-
-    The loop calls `discriminator_step`, `discriminator_penalty`, `generator_step`, `generator_penalty` and, once the
-    optimisers have stepped, `finish_step`. Each loss gets an optimiser step of its own. The generator runs without gradients
-    in the discriminator's half, and the discriminator is frozen in the generator's.
+    Networks that share one optimiser.
 
     Args:
-        generator, discriminator (`nn.Module`): The networks; the loop replaces them by distributed wrappers.
-        scheduler (`SchedulerMixin`): The forward process.
+        networks (`tuple[str, ...]`): Names of the networks.
+        learning_rate (`str`, defaults to `"discriminator"`):
+            Whose learning rate the optimiser takes: `"generator"` or `"discriminator"`.
+        lazy_interval (`int`, *optional*):
+            k, if a half-step every k steps gives this player one optimiser step more: its Adam is adapted to that, see
+            [`~training.schedules.lazy_adam`].
     """
 
-    # Lazy regularisation: a penalty every k steps, weighted k, with the optimiser slowed down to match; None without.
-    discriminator_penalty_interval: int | None = None
-    generator_penalty_interval: int | None = None
+    networks: tuple[str, ...]
+    learning_rate: Literal["generator", "discriminator"] = "discriminator"
+    lazy_interval: int | None = None
+
+
+@dataclass(frozen=True)
+class HalfStep:
+    """
+    One optimiser step of one player.
+
+    Args:
+        name (`str`): Name, for messages.
+        player (`str`): Name of the player that it trains.
+        loss (`Callable`):
+            `loss(batch, **terms)` -> [`StepOutput`], for a [`~data.Batch`] and, for each name in `terms`, whether that term is
+            due. All random numbers that it draws come from torch's global generators.
+        every (`int`, defaults to 1): It is due at steps 0, `every`, 2 `every`, ...
+        terms (`Mapping[str, int]`, defaults to `{}`):
+            Terms of the loss that are due less often than the half-step itself, with their intervals.
+    """
+
+    name: str
+    player: str
+    loss: Callable[..., StepOutput]
+    every: int = 1
+    terms: Mapping[str, int] = field(default_factory=dict)
+
+    def is_due(self, step: int) -> bool:
+        """Whether the half-step belongs to step number `step`, counted from 0."""
+        return step % self.every == 0
+
+    def terms_due(self, step: int) -> dict[str, bool]:
+        """For each term, whether it belongs to step number `step`."""
+        return {name: step % interval == 0 for name, interval in self.terms.items()}
+
+
+class Objective(ABC):
+    """
+    What one training step is: networks, players, and an ordered list of half-steps. It knows nothing of devices, clocks, files.
+
+    The loop runs the half-steps that are due, in order, and then `finish_step`. A subclass adds a network by putting it into
+    `networks` and `players`, and a half-step of its own to the list.
+
+    In the half-step of one player the networks of the others must get no gradient: run the generator under `torch.no_grad()`
+    in a discriminator's half-step, and take the discriminator as [`frozen`] in a generator's.
+
+    Args:
+        generator (`nn.Module`): The network that the pipeline samples from.
+        discriminator (`nn.Module`): Its opponent.
+        scheduler (`SchedulerMixin`): The forward process.
+
+    Attributes:
+        networks (`dict[str, nn.Module]`): All networks by name. The loop replaces them by distributed wrappers.
+        players (`dict[str, Player]`): All players by name.
+    """
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, scheduler):
-        self.generator = generator
-        self.discriminator = discriminator
+        self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
+        self.players: dict[str, Player] = {
+            "generator": Player(("generator",), learning_rate="generator"),
+            "discriminator": Player(("discriminator",)),
+        }
         self.scheduler = scheduler
 
+    @property
+    def generator(self) -> nn.Module:
+        """The generator, in its distributed wrapper if there is one."""
+        return self.networks["generator"]
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """The discriminator, in its distributed wrapper if there is one."""
+        return self.networks["discriminator"]
+
+    @property
     @abstractmethod
-    def discriminator_step(self, samples: torch.Tensor, step: int, class_labels=None, draws=None) -> StepOutput:
-        """Loss of the discriminator on real samples (B, ...) in training step number `step`, counted from 0."""
+    def half_steps(self) -> tuple[HalfStep, ...]:
+        """The half-steps of a training step, in the order in which they run."""
 
-    @abstractmethod
-    def generator_step(self, samples: torch.Tensor, step: int, class_labels=None, draws=None) -> StepOutput:
-        """Loss of the generator, the discriminator being frozen."""
-
-    def discriminator_penalty(self, samples: torch.Tensor, step: int, class_labels=None, draws=None):
-        """A [`StepOutput`] where a regularisation of the discriminator with an optimiser step of its own is due, else `None`."""
-        return None
-
-    def generator_penalty(self, samples: torch.Tensor, step: int, class_labels=None, draws=None):
-        """The same for the generator."""
-        return None
-
-    def finish_step(self) -> dict[str, float]:
-        """Called once per training step, in every process, after the optimisers; returns numbers to report."""
+    def finish_step(self, step: int) -> dict[str, float]:
+        """Called once per training step, in every process, after the optimisers of step number `step`. Returns numbers to report."""
         return {}
 
     def state_dict(self) -> dict:
-        """What a resumed run needs beyond the networks."""
+        """What a resumed run needs beyond the networks. Every process calls it, so it may gather from all of them."""
         return {}
 
     def load_state_dict(self, state: dict) -> None:  # noqa: B027 (most objectives have no state)
         """Puts back what `state_dict` gave."""
 
 
+def mean_of_processes(value: torch.Tensor) -> float:
+    """Mean of a detached scalar over all processes of a distributed run."""
+    value = value.double()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.all_reduce(value)
+        value = value / torch.distributed.get_world_size()
+    return value.item()
+
+
 def lazy(penalty: torch.Tensor, interval: int, outputs: torch.Tensor) -> torch.Tensor:
     """
-    Loss of a step that a penalty has for itself every `interval` steps.
+    Loss of a half-step that a penalty has for itself every `interval` steps: the penalty times the interval.
 
-    The network's outputs enter with weight 0: the last bias has no part in a gradient penalty, and a distributed wrapper waits
-    for every parameter.
+    The network's outputs are added with weight 0: the last bias has no part in a gradient penalty, but a distributed wrapper
+    waits for a gradient of every parameter.
     """
     return interval * penalty + 0 * outputs.sum()
 
@@ -90,9 +156,9 @@ def lazy(penalty: torch.Tensor, interval: int, outputs: torch.Tensor) -> torch.T
 @contextmanager
 def frozen(network: nn.Module) -> Iterator[nn.Module]:
     """
-    The network without gradients for its parameters, for the step of its opponent.
+    The network without gradients for its parameters, for the half-step of its opponent.
 
-    A distributed wrapper is taken off: it would wait for parameter gradients that never come.
+    A distributed wrapper is taken off: it would wait for gradients of parameters that never come.
     """
     network = extract_model_from_parallel(network, keep_fp32_wrapper=True)
     required = [parameter.requires_grad for parameter in network.parameters()]

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from ...data.batch import Batch
 from ...schedulers.scheduling_ddgan import DDGANScheduler
 from ..losses import discriminator_loss, generator_loss, r1_penalty
-from .base import Objective, StepOutput, frozen
+from .base import HalfStep, Objective, StepOutput, frozen
 
 
 @dataclass
 class DDGANDraws:
     """
-    The random numbers of one half step. Only the timesteps are needed; the rest is drawn where it is used.
+    The random numbers of one half-step. Noise that is not given is drawn where it is used.
 
     Args:
         timesteps (`torch.Tensor` of shape (B,)): t in 0..T-1.
@@ -38,14 +39,14 @@ class DDGANObjective(Objective):
 
     Args:
         generator (`nn.Module`): G(x_{t+1}, t, z) -> output with `.sample`, x_0.
-        discriminator (`nn.Module`): D(x_t, t, x_{t+1}) -> logits of shape (B, 1).
+        discriminator (`nn.Module`): D(x_t, t, x_{t+1}) -> output with `.logits`, (B, 1).
         scheduler ([`DDGANScheduler`]): The forward process and the posterior.
         latent_dim (`int`): Width of z.
         r1_gamma (`float`, defaults to 0.05): Weight of R1; 0 turns it off.
-        r1_interval (`int`, defaults to 1): R1 enters every so many steps, the first included.
+        r1_interval (`int`, defaults to 1): R1 is added to the loss in every k-th step, the first included.
 
     Raises:
-        ValueError: if the weight is negative or the interval below 1.
+        ValueError: If the weight is negative or the interval below 1.
     """
 
     def __init__(
@@ -66,74 +67,67 @@ class DDGANObjective(Objective):
         self.r1_gamma = r1_gamma
         self.r1_interval = r1_interval
 
-    def draw(self, samples: torch.Tensor) -> DDGANDraws:
-        """Timesteps and latents for a batch of real samples."""
-        batch_size, device = samples.shape[0], samples.device
-        return DDGANDraws(
-            timesteps=torch.randint(len(self.scheduler), (batch_size,), device=device),
-            latent=torch.randn(batch_size, self.latent_dim, device=device, dtype=samples.dtype),
+    @property
+    def half_steps(self) -> tuple[HalfStep, ...]:
+        """The discriminator with R1 where that is due, then the generator."""
+        terms = {"r1": self.r1_interval} if self.r1_gamma > 0 else {}
+        return (
+            HalfStep("discriminator", "discriminator", self.discriminator_loss, terms=terms),
+            HalfStep("generator", "generator", self.generator_loss),
         )
 
-    def _fake(self, generator: nn.Module, x_tp1: torch.Tensor, draws: DDGANDraws, class_labels) -> torch.Tensor:
+    def draw(self, batch: Batch) -> DDGANDraws:
+        """Timesteps and latents for a batch of real samples."""
+        return DDGANDraws(
+            timesteps=torch.randint(len(self.scheduler), (len(batch),), device=batch.device),
+            latent=torch.randn(len(batch), self.latent_dim, device=batch.device, dtype=batch.dtype),
+        )
+
+    def _fake(self, x_tp1: torch.Tensor, draws: DDGANDraws, condition: dict[str, torch.Tensor]) -> torch.Tensor:
         """x_t drawn from the posterior of the generator's x_0."""
-        pred_x_0 = generator(x_tp1, draws.timesteps, draws.latent, class_labels=class_labels).sample
+        pred_x_0 = self.generator(x_tp1, draws.timesteps, draws.latent, **condition).sample
         step = self.scheduler.step(pred_x_0, draws.timesteps, x_tp1, variance_noise=draws.posterior_noise)
         return step.prev_sample
 
-    def discriminator_step(
-        self,
-        samples: torch.Tensor,
-        step: int,
-        class_labels: torch.Tensor | None = None,
-        draws: DDGANDraws | None = None,
-    ) -> StepOutput:
+    def discriminator_loss(self, batch: Batch, r1: bool = False, draws: DDGANDraws | None = None) -> StepOutput:
         """
-        Loss of the discriminator: real pair, fake pair with the same t and x_{t+1}, and R1 when it is due.
+        Loss of the discriminator: real pair, and fake pair with the same t and x_{t+1}.
 
         Args:
-            samples (`torch.Tensor` of shape (B, ...)): Real x_0, images in [-1, 1] or vectors.
-            step (`int`): Number of the training step, from 0; decides whether R1 is due.
-            class_labels (`torch.Tensor` of shape (B,), *optional*): Labels of the samples.
-            draws ([`DDGANDraws`], *optional*): The random numbers, if not to be drawn here.
+            batch ([`~data.Batch`]): Real x_0 and their condition.
+            r1 (`bool`, defaults to `False`): Whether to add R1.
+            draws ([`DDGANDraws`], *optional*): The random numbers, if they are not to be drawn here.
         """
-        draws = draws or self.draw(samples)
+        draws = draws or self.draw(batch)
         t = draws.timesteps
-        x_t, x_tp1 = self.scheduler.add_noise_pair(samples, t, noise=draws.noise)
-        use_r1 = self.r1_gamma > 0 and step % self.r1_interval == 0
-        x_t.requires_grad_(use_r1)
-        real_logits = self.discriminator(x_t, t, x_tp1, class_labels=class_labels)
+        x_t, x_tp1 = self.scheduler.add_noise_pair(batch.samples, t, noise=draws.noise, flip=batch.flip)
+        x_t.requires_grad_(r1)
+        real_logits = self.discriminator(x_t, t, x_tp1, **batch.condition).logits
         with torch.no_grad():
-            fake_x_t = self._fake(self.generator, x_tp1, draws, class_labels)
-        fake_logits = self.discriminator(fake_x_t, t, x_tp1, class_labels=class_labels)
+            fake_x_t = self._fake(x_tp1, draws, batch.condition)
+        fake_logits = self.discriminator(fake_x_t, t, x_tp1, **batch.condition).logits
 
         loss_real, loss_fake = discriminator_loss(real_logits, fake_logits)
         loss = loss_real + loss_fake
         logs = {"loss_d_real": loss_real.detach(), "loss_d_fake": loss_fake.detach()}
-        if use_r1:
+        if r1:
             penalty = 0.5 * self.r1_gamma * r1_penalty(real_logits, x_t)
             loss = loss + penalty
             logs["r1"] = penalty.detach()
         return StepOutput(loss, logs)
 
-    def generator_step(
-        self,
-        samples: torch.Tensor,
-        step: int,
-        class_labels: torch.Tensor | None = None,
-        draws: DDGANDraws | None = None,
-    ) -> StepOutput:
+    def generator_loss(self, batch: Batch, draws: DDGANDraws | None = None) -> StepOutput:
         """
         Loss of the generator on a new noisy pair of the same real samples, with the discriminator frozen.
 
         Args:
-            samples (`torch.Tensor` of shape (B, ...)): Real x_0, images in [-1, 1] or vectors.
-            step (`int`): Number of the training step.
-            class_labels (`torch.Tensor` of shape (B,), *optional*): Labels of the samples.
-            draws ([`DDGANDraws`], *optional*): The random numbers, if not to be drawn here.
+            batch ([`~data.Batch`]): Real x_0 and their condition.
+            draws ([`DDGANDraws`], *optional*): The random numbers, if they are not to be drawn here.
         """
-        draws = draws or self.draw(samples)
-        _, x_tp1 = self.scheduler.add_noise_pair(samples, draws.timesteps, noise=draws.noise)
-        fake_x_t = self._fake(self.generator, x_tp1, draws, class_labels)
+        draws = draws or self.draw(batch)
+        t = draws.timesteps
+        _, x_tp1 = self.scheduler.add_noise_pair(batch.samples, t, noise=draws.noise, flip=batch.flip)
+        fake_x_t = self._fake(x_tp1, draws, batch.condition)
         with frozen(self.discriminator) as discriminator:
-            loss = generator_loss(discriminator(fake_x_t, draws.timesteps, x_tp1, class_labels=class_labels))
+            loss = generator_loss(discriminator(fake_x_t, t, x_tp1, **batch.condition).logits)
         return StepOutput(loss, {"loss_g": loss.detach()})

@@ -2,21 +2,22 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate.utils import extract_model_from_parallel
 from torch import nn
 
+from ...data.batch import Batch
 from ...schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
 from ..losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
-from .base import Objective, StepOutput, frozen, lazy
+from .base import HalfStep, Objective, StepOutput, frozen, lazy, mean_of_processes
 
 
 @dataclass
 class DiffusionGANDraws:
     """
-    The random numbers of one half step. The latent and the timesteps are needed; noise is drawn where it is used.
+    The random numbers of one half-step. Noise that is not given is drawn where it is used.
 
     Args:
         latent (`torch.Tensor` of shape (B, latent_dim)): z, standard normal.
@@ -47,22 +48,22 @@ class DiffusionGANObjective(Objective):
     The published StyleGAN2 runs use no augmentation besides the noise, so there is none here.
 
     Args:
-        generator (`nn.Module`): G(z) -> output with `.sample` and, for path lengths and style mixing, `.ws`.
-        discriminator (`nn.Module`): D(x_t, t, class_labels=) -> logits of shape (B, 1).
+        generator (`nn.Module`): G(z, **condition) -> output with `.sample` and, for path lengths and style mixing, `.ws`.
+        discriminator (`nn.Module`): D(x_t, t, **condition) -> output with `.logits`, (B, 1).
         scheduler ([`DiffusionGANScheduler`]): The noise; its length adapts here.
         latent_dim (`int`): Width of z.
         r1_gamma (`float`, defaults to 0.01): Weight of R1; 0 turns it off.
         r1_interval (`int`, defaults to 16): Steps between R1 steps.
         path_length_weight (`float`, defaults to 0.0): Weight of the path-length regularisation (StyleGAN2: 2); 0 turns it off.
         path_length_interval (`int`, defaults to 4):
-            Steps between path-length steps. The optimiser is slowed down for them even where the weight is 0, as in the
-            published CIFAR-10 model; 0 avoids that.
+            Steps between path-length steps. Adam is adapted to them also where the weight is 0, as in the published CIFAR-10
+            model; 0 prevents that.
         path_length_batch_shrink (`int`, defaults to 2): Path lengths are measured on 1/2 of the batch.
         path_length_decay (`float`, defaults to 0.01): Weight of a new mean length in the moving average.
         style_mixing_probability (`float`, defaults to 0.0): Share of the steps that mix the styles of two latents.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -93,20 +94,35 @@ class DiffusionGANObjective(Objective):
         super().__init__(generator, discriminator, scheduler)
         self.latent_dim = latent_dim
         self.r1_gamma = r1_gamma
-        self.discriminator_penalty_interval = r1_interval if r1_gamma > 0 else None
+        self.r1_interval = r1_interval
         self.path_length_weight = path_length_weight
-        self.generator_penalty_interval = path_length_interval or None
+        self.path_length_interval = path_length_interval
         self.path_length_batch_shrink = path_length_batch_shrink
         self.path_length_decay = path_length_decay
         self.style_mixing_probability = style_mixing_probability
         self.mean_path_length = 0.0
+        self.players["discriminator"] = replace(
+            self.players["discriminator"], lazy_interval=r1_interval if r1_gamma > 0 else None
+        )
+        self.players["generator"] = replace(self.players["generator"], lazy_interval=path_length_interval or None)
 
-    def draw(self, samples: torch.Tensor) -> DiffusionGANDraws:
+    @property
+    def half_steps(self) -> tuple[HalfStep, ...]:
+        """The discriminator, its R1 where that is due, the generator, its path lengths where those are due."""
+        steps = [HalfStep("discriminator", "discriminator", self.discriminator_loss)]
+        if self.r1_gamma > 0:
+            steps.append(HalfStep("r1", "discriminator", self.r1_loss, self.r1_interval))
+        steps.append(HalfStep("generator", "generator", self.generator_loss))
+        if self.path_length_weight > 0:
+            steps.append(HalfStep("path_lengths", "generator", self.path_length_loss, self.path_length_interval))
+        return tuple(steps)
+
+    def draw(self, batch: Batch) -> DiffusionGANDraws:
         """Latents, timesteps and style mixing for a batch of real samples; real and generated samples share no timestep."""
-        batch_size, device = samples.shape[0], samples.device
+        batch_size, device = len(batch), batch.device
 
         def latent():
-            return torch.randn(batch_size, self.latent_dim, device=device, dtype=samples.dtype)
+            return torch.randn(batch_size, self.latent_dim, device=device, dtype=batch.dtype)
 
         draws = DiffusionGANDraws(
             latent(),
@@ -119,95 +135,66 @@ class DiffusionGANObjective(Objective):
             draws.style_mixing = (latent(), int(torch.randint(1, num_ws, ())))
         return draws
 
-    def _generate(self, draws: DiffusionGANDraws, class_labels: torch.Tensor | None):
-        mixing = {} if draws.style_mixing is None else {"style_mixing": draws.style_mixing}
-        return self.generator(draws.latent, class_labels, **mixing)
+    def _generate(self, draws: DiffusionGANDraws, condition: dict[str, torch.Tensor]):
+        """The generator's output; style mixing is an argument of generators that know it."""
+        options = {} if draws.style_mixing is None else {"style_mixing": draws.style_mixing}
+        return self.generator(draws.latent, **condition, **options)
 
-    def discriminator_step(
-        self,
-        samples: torch.Tensor,
-        step: int,
-        class_labels: torch.Tensor | None = None,
-        draws: DiffusionGANDraws | None = None,
-    ) -> StepOutput:
+    def discriminator_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """
-        Loss of the discriminator on diffused real and generated samples. The scheduler takes note of its verdict on the real.
+        Loss of the discriminator on diffused real and generated samples.
 
         Args:
-            samples (`torch.Tensor` of shape (B, ...)): Real x_0, images in [-1, 1] or vectors.
-            step (`int`): Number of the training step, from 0.
-            class_labels (`torch.Tensor` of shape (B,), *optional*): Labels of the samples, used for the generated ones too.
-            draws ([`DiffusionGANDraws`], *optional*): The random numbers, if not to be drawn here.
+            batch ([`~data.Batch`]): Real samples and their condition, which is used for the generated ones too.
+            draws ([`DiffusionGANDraws`], *optional*): The random numbers, if they are not to be drawn here.
         """
-        draws = draws or self.draw(samples)
+        draws = draws or self.draw(batch)
         with torch.no_grad():
-            fake = self._generate(draws, class_labels).sample
+            fake = self._generate(draws, batch.condition).sample
             fake = self.scheduler.add_noise(fake, draws.fake_noise, draws.fake_timesteps)
-            real = self.scheduler.add_noise(samples, draws.real_noise, draws.real_timesteps)
-        fake_logits = self.discriminator(fake, draws.fake_timesteps, class_labels=class_labels)
-        real_logits = self.discriminator(real, draws.real_timesteps, class_labels=class_labels)
+            real = self.scheduler.add_noise(batch.samples, draws.real_noise, draws.real_timesteps, flip=batch.flip)
+        fake_logits = self.discriminator(fake, draws.fake_timesteps, **batch.condition).logits
+        real_logits = self.discriminator(real, draws.real_timesteps, **batch.condition).logits
         self.scheduler.observe(real_logits)
         loss_real, loss_fake = discriminator_loss(real_logits, fake_logits)
         return StepOutput(
             loss_real + loss_fake, {"loss_d_real": loss_real.detach(), "loss_d_fake": loss_fake.detach()}
         )
 
-    def discriminator_penalty(
-        self,
-        samples: torch.Tensor,
-        step: int,
-        class_labels: torch.Tensor | None = None,
-        draws: DiffusionGANDraws | None = None,
-    ) -> StepOutput | None:
-        """R1 on the clean real samples, times its interval, where it is due. Arguments as in `discriminator_step`."""
-        if self.discriminator_penalty_interval is None or step % self.discriminator_penalty_interval:
-            return None
-        draws = draws or self.draw(samples)
-        samples = samples.detach().requires_grad_()
+    def r1_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
+        """R1 on the clean real samples, times its interval. Arguments as in `discriminator_loss`."""
+        draws = draws or self.draw(batch)
+        # The gradient is with respect to the clean sample, so that must be a float tensor.
+        samples = batch.clean_samples().detach().requires_grad_()
         real = self.scheduler.add_noise(samples, draws.real_noise, draws.real_timesteps)
-        logits = self.discriminator(real, draws.real_timesteps, class_labels=class_labels)
+        logits = self.discriminator(real, draws.real_timesteps, **batch.condition).logits
         self.scheduler.observe(logits, new_images=False)
         penalty = 0.5 * self.r1_gamma * r1_penalty(logits, samples)
-        return StepOutput(lazy(penalty, self.discriminator_penalty_interval, logits), {"r1": penalty.detach()})
+        return StepOutput(lazy(penalty, self.r1_interval, logits), {"r1": penalty.detach()})
 
-    def generator_step(
-        self,
-        samples: torch.Tensor,
-        step: int,
-        class_labels: torch.Tensor | None = None,
-        draws: DiffusionGANDraws | None = None,
-    ) -> StepOutput:
-        """Loss of the generator through the noise, with the discriminator frozen. Arguments as in `discriminator_step`."""
-        draws = draws or self.draw(samples)
-        fake = self._generate(draws, class_labels).sample
+    def generator_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
+        """Loss of the generator through the noise, with the discriminator frozen. Arguments as in `discriminator_loss`."""
+        draws = draws or self.draw(batch)
+        fake = self._generate(draws, batch.condition).sample
         fake = self.scheduler.add_noise(fake, draws.fake_noise, draws.fake_timesteps)
         with frozen(self.discriminator) as discriminator:
-            loss = generator_loss(discriminator(fake, draws.fake_timesteps, class_labels=class_labels))
+            loss = generator_loss(discriminator(fake, draws.fake_timesteps, **batch.condition).logits)
         return StepOutput(loss, {"loss_g": loss.detach()})
 
-    def generator_penalty(
-        self,
-        samples: torch.Tensor,
-        step: int,
-        class_labels: torch.Tensor | None = None,
-        draws: DiffusionGANDraws | None = None,
-    ) -> StepOutput | None:
-        """Path-length regularisation, times its interval, where it is due. Arguments as in `discriminator_step`."""
-        if self.path_length_weight == 0 or step % self.generator_penalty_interval:
-            return None
-        count = max(1, samples.shape[0] // self.path_length_batch_shrink)
-        class_labels = None if class_labels is None else class_labels[:count]
-        draws = draws or self.draw(samples[:count])
-        output = self._generate(draws, class_labels)
+    def path_length_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
+        """Path-length regularisation on part of the batch, times its interval. Arguments as in `discriminator_loss`."""
+        batch = batch.first(max(1, len(batch) // self.path_length_batch_shrink))
+        draws = draws or self.draw(batch)
+        output = self._generate(draws, batch.condition)
         lengths = path_lengths(output.sample, output.ws, draws.projection)
         # The new mean is not detached where it enters the penalty, as in the reference; the stored one is.
         mean = torch.lerp(lengths.new_tensor(self.mean_path_length), lengths.mean(), self.path_length_decay)
-        self.mean_path_length = mean.item()
+        self.mean_path_length = mean_of_processes(mean.detach())
         penalty = self.path_length_weight * (lengths - mean).square().mean()
-        loss = lazy(penalty, self.generator_penalty_interval, output.sample)
+        loss = lazy(penalty, self.path_length_interval, output.sample)
         return StepOutput(loss, {"path_length": lengths.mean().detach(), "path_length_penalty": penalty.detach()})
 
-    def finish_step(self) -> dict[str, float]:
+    def finish_step(self, step: int) -> dict[str, float]:
         """Adapts the length of the diffusion when it is time."""
         self.scheduler.adapt()
         return {"p": self.scheduler.p, "T": len(self.scheduler)}

@@ -2,23 +2,24 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from accelerate.utils import extract_model_from_parallel
 from torch import nn
 
+from ...data.batch import Batch
 from ...schedulers.scheduling_spi_gan import SPIGANScheduler
 from ...schedulers.sign_statistic import SignStatistic
 from ..augmentation import AdaptiveAugmentation
 from ..losses import discriminator_loss, generator_loss, r1_penalty
-from .base import Objective, StepOutput, frozen, lazy
+from .base import HalfStep, Objective, StepOutput, frozen, lazy
 
 
 @dataclass
 class SPIGANDraws:
     """
-    The random numbers of one half step. The positions are needed; noise is drawn where it is used.
+    The random numbers of one half-step. Noise that is not given is drawn where it is used.
 
     Args:
         positions (`torch.Tensor` of shape (B,)): u in (0, 1].
@@ -43,8 +44,8 @@ class SPIGANObjective(Objective):
     generated samples are partly noise, and an undecided discriminator is no sign of anything.
 
     Args:
-        generator ([`SPIGANGenerator`]): G(x_T, u) -> output with `.sample`.
-        discriminator (`nn.Module`): D(x, u) -> logits of shape (B, 1).
+        generator ([`SPIGANGenerator`]): G(x_T, u, **condition) -> output with `.sample`.
+        discriminator (`nn.Module`): D(x, u, **condition) -> output with `.logits`, (B, 1).
         scheduler ([`SPIGANScheduler`]): The straight path.
         r1_gamma (`float`, defaults to 0.01): Weight of R1; 0 turns it off.
         r1_interval (`int`, defaults to 16): Steps between R1 steps.
@@ -52,7 +53,7 @@ class SPIGANObjective(Objective):
         update_interval (`int`, defaults to 4): Steps between updates of the augmentation.
 
     Raises:
-        ValueError: if the weight is negative or an interval below 1.
+        ValueError: If the weight is negative or an interval below 1.
     """
 
     def __init__(
@@ -74,48 +75,55 @@ class SPIGANObjective(Objective):
                 raise ValueError(f"`{name}` must be at least {low}, got {value}.")
         super().__init__(generator, discriminator, scheduler)
         self.r1_gamma = r1_gamma
-        self.discriminator_penalty_interval = r1_interval if r1_gamma > 0 else None
+        self.r1_interval = r1_interval
         self.augmentation = augmentation
         self.update_interval = update_interval
         self._statistic = SignStatistic()
-        self._steps = 0
+        if r1_gamma > 0:
+            self.players["discriminator"] = replace(self.players["discriminator"], lazy_interval=r1_interval)
 
-    def draw(self, samples: torch.Tensor) -> SPIGANDraws:
+    @property
+    def half_steps(self) -> tuple[HalfStep, ...]:
+        """The discriminator, its R1 where that is due, the generator."""
+        steps = [HalfStep("discriminator", "discriminator", self.discriminator_loss)]
+        if self.r1_gamma > 0:
+            steps.append(HalfStep("r1", "discriminator", self.r1_loss, self.r1_interval))
+        return (*steps, HalfStep("generator", "generator", self.generator_loss))
+
+    def draw(self, batch: Batch) -> SPIGANDraws:
         """Positions for a batch of real samples and, where the generator takes no x_T, latents."""
-        draws = SPIGANDraws(self.scheduler.sample_positions(samples.shape[0], samples.device))
+        draws = SPIGANDraws(self.scheduler.sample_positions(len(batch), batch.device))
         noise_shape = extract_model_from_parallel(self.generator).noise_shape
-        if noise_shape != samples.shape[1:]:
-            draws.latent = samples.new_empty(samples.shape[0], *noise_shape).normal_()
+        if noise_shape != batch.samples.shape[1:]:
+            draws.latent = torch.randn(len(batch), *noise_shape, device=batch.device, dtype=batch.dtype)
         return draws
 
-    def _path(self, samples: torch.Tensor, draws: SPIGANDraws) -> tuple[torch.Tensor, torch.Tensor]:
+    def _path(self, batch: Batch, draws: SPIGANDraws) -> tuple[torch.Tensor, torch.Tensor]:
         """i(u), and what the generator makes its own sample of the position u from."""
-        point, terminal = self.scheduler.interpolate(samples, draws.positions, draws.noise, return_terminal=True)
+        point, terminal = self.scheduler.interpolate(
+            batch.samples, draws.positions, draws.noise, return_terminal=True, flip=batch.flip
+        )
         return point, terminal if draws.latent is None else draws.latent
 
     def _augment(self, samples: torch.Tensor) -> torch.Tensor:
         return samples if self.augmentation is None else self.augmentation(samples)
 
-    def discriminator_step(
-        self, samples: torch.Tensor, step: int, class_labels: None = None, draws: SPIGANDraws | None = None
-    ) -> StepOutput:
+    def discriminator_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:
         """
         Loss of the discriminator on points of the path and on generated samples of the same positions.
 
         Args:
-            samples (`torch.Tensor` of shape (B, ...)): Real x_0, images in [-1, 1] or vectors.
-            step (`int`): Number of the training step, from 0.
-            class_labels: Not used; the method is unconditional.
-            draws ([`SPIGANDraws`], *optional*): The random numbers, if not to be drawn here.
+            batch ([`~data.Batch`]): Real x_0 and their condition.
+            draws ([`SPIGANDraws`], *optional*): The random numbers, if they are not to be drawn here.
         """
-        draws = draws or self.draw(samples)
+        draws = draws or self.draw(batch)
         with torch.no_grad():
-            real, source = self._path(samples, draws)
-            fake = self._augment(self.generator(source, draws.positions).sample)
+            real, source = self._path(batch, draws)
+            fake = self._augment(self.generator(source, draws.positions, **batch.condition).sample)
             real = self._augment(real)
         # Both in the same order of positions, so that statistics over the batch mix noise levels alike.
-        real_logits = self.discriminator(real, draws.positions)
-        fake_logits = self.discriminator(fake, draws.positions)
+        real_logits = self.discriminator(real, draws.positions, **batch.condition).logits
+        fake_logits = self.discriminator(fake, draws.positions, **batch.condition).logits
         if self.augmentation is not None:
             self._statistic.observe(real_logits[draws.positions == 1])
         loss_real, loss_fake = discriminator_loss(real_logits, fake_logits)
@@ -123,35 +131,28 @@ class SPIGANObjective(Objective):
             loss_real + loss_fake, {"loss_d_real": loss_real.detach(), "loss_d_fake": loss_fake.detach()}
         )
 
-    def discriminator_penalty(
-        self, samples: torch.Tensor, step: int, class_labels: None = None, draws: SPIGANDraws | None = None
-    ) -> StepOutput | None:
-        """R1 on points of the path, times its interval, where it is due. Arguments as in `discriminator_step`."""
-        if self.discriminator_penalty_interval is None or step % self.discriminator_penalty_interval:
-            return None
-        draws = draws or self.draw(samples)
-        point = self._path(samples, draws)[0].detach().requires_grad_()
-        logits = self.discriminator(self._augment(point), draws.positions)
+    def r1_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:
+        """R1 on points of the path, times its interval. Arguments as in `discriminator_loss`."""
+        draws = draws or self.draw(batch)
+        point = self._path(batch, draws)[0].detach().requires_grad_()
+        logits = self.discriminator(self._augment(point), draws.positions, **batch.condition).logits
         penalty = 0.5 * self.r1_gamma * r1_penalty(logits, point)
-        return StepOutput(lazy(penalty, self.discriminator_penalty_interval, logits), {"r1": penalty.detach()})
+        return StepOutput(lazy(penalty, self.r1_interval, logits), {"r1": penalty.detach()})
 
-    def generator_step(
-        self, samples: torch.Tensor, step: int, class_labels: None = None, draws: SPIGANDraws | None = None
-    ) -> StepOutput:
-        """Loss of the generator at new positions, with the discriminator frozen. Arguments as in `discriminator_step`."""
-        draws = draws or self.draw(samples)
-        _, source = self._path(samples, draws)
-        fake = self._augment(self.generator(source, draws.positions).sample)
+    def generator_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:
+        """Loss of the generator at new positions, with the discriminator frozen. Arguments as in `discriminator_loss`."""
+        draws = draws or self.draw(batch)
+        _, source = self._path(batch, draws)
+        fake = self._augment(self.generator(source, draws.positions, **batch.condition).sample)
         with frozen(self.discriminator) as discriminator:
-            loss = generator_loss(discriminator(fake, draws.positions))
+            loss = generator_loss(discriminator(fake, draws.positions, **batch.condition).logits)
         return StepOutput(loss, {"loss_g": loss.detach()})
 
-    def finish_step(self) -> dict[str, float]:
+    def finish_step(self, step: int) -> dict[str, float]:
         """Adapts the augmentation when it is time."""
         if self.augmentation is None:
             return {}
-        self._steps += 1
-        if self._steps % self.update_interval == 0:
+        if (step + 1) % self.update_interval == 0:
             sign_mean, images = self._statistic.reduce()
             if sign_mean is not None:  # There may have been no clean sample.
                 self.augmentation.update(sign_mean, images)
@@ -162,15 +163,10 @@ class SPIGANObjective(Objective):
         """The augmentation's state, and what it follows."""
         if self.augmentation is None:
             return {}
-        return {
-            "augmentation": self.augmentation.state_dict(),
-            "statistic": self._statistic.state_dict(),
-            "steps": self._steps,
-        }
+        return {"augmentation": self.augmentation.state_dict(), "statistic": self._statistic.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
         """Puts back what `state_dict` gave."""
         if self.augmentation is not None:
             self.augmentation.load_state_dict(state["augmentation"])
             self._statistic.load_state_dict(state["statistic"])
-            self._steps = state["steps"]

@@ -1,0 +1,7 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+from .cli import main
+
+
+main()

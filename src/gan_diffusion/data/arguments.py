@@ -1,0 +1,77 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The options that say which data is read, and how an option is declared."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+def option(default: Any, help: str, free: bool = False) -> Any:
+    """
+    A field of an options dataclass.
+
+    Args:
+        default (`Any`): Default value.
+        help (`str`): Text of `--help`.
+        free (`bool`, defaults to `False`):
+            Whether the option may change between a run and its continuation, because no number in a checkpoint depends on it.
+    """
+    kind: dict[str, Any] = (
+        {"default_factory": lambda: list(default)} if isinstance(default, list) else {"default": default}
+    )
+    return field(**kind, metadata={"help": help, "free": free})
+
+
+def check_at_least(arguments: Any, low: float, *names: str) -> None:
+    """
+    Checks options that have a lowest value; `None` passes.
+
+    Raises:
+        ValueError: If one is lower, or not a number.
+    """
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None and not value >= low:
+            raise ValueError(f"`--{name}` must be at least {low}, got {value}.")
+
+
+@dataclass
+class DataArguments:
+    """
+    The options of the training data. The help texts are the documentation.
+
+    Raises:
+        ValueError: If a value is out of its range, or not exactly one source of data is named.
+    """
+
+    dataset_name: str | None = option(None, "'digits', 'gaussians-25', or the name of a dataset on the Hub.")
+    dataset_config_name: str | None = option(None, "Configuration of the Hub dataset.")
+    dataset_split: str = option("train", "Split of the dataset.")
+    train_data_dir: str | None = option(None, "Folder of images (subfolders are classes) or of parquet files.")
+    image_column: str = option("image", "Column of the images.", free=True)
+    label_column: str = option("label", "Column of the class labels, for class-conditional training.", free=True)
+    cache_dir: str | None = option(None, "Folder in which datasets are cached.", free=True)
+    max_train_samples: int | None = option(None, "Use only this many samples, the first ones.")
+    resolution: list[int] | None = option(
+        None, "Side of the images in pixels, or their height and width. Default: the recipe's.", free=True
+    )
+    resize_mode: Literal["resize", "pad"] = option(
+        "resize", "'resize' brings the shorter side to the resolution and crops the centre; 'pad' puts black around."
+    )
+    stack_channels: bool = option(
+        False, "Make each colour image of three grey ones drawn at random, as in StackedMNIST."
+    )
+    random_flip: bool = option(False, "Mirror half of the images, at random.")
+    class_conditional: bool = option(False, "Train a class-conditional model with the labels of the dataset.")
+    dataloader_num_workers: int = option(
+        0, "Number of processes that read images. With 0 the main process reads them.", free=True
+    )
+
+    def __post_init__(self):
+        if (self.dataset_name is None) == (self.train_data_dir is None):
+            raise ValueError("Give one of `--dataset_name` and `--train_data_dir`, and not both.")
+        if self.resolution is not None and (len(self.resolution) not in (1, 2) or min(self.resolution) < 1):
+            raise ValueError(f"`--resolution` must be one or two numbers of at least 1, got {self.resolution}.")
+        check_at_least(self, 1, "max_train_samples")
+        check_at_least(self, 0, "dataloader_num_workers")

@@ -1,0 +1,114 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Samples as an endless sequence of batches that can start anywhere."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import count
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from .batch import Batch
+
+
+class EndlessBatches:
+    """
+    Shuffled batches without end: a function of the seed and of the position, never of the global random state.
+
+    All samples are laid end to end in a new random order for every pass over the data, and step number s of the training takes
+    the samples from position s times `samples_per_step` on. Nothing is dropped at the end of a pass, and a dataset may be
+    smaller than a batch. A step takes the same samples on any number of processes, as long as `samples_per_step` is the same.
+
+    Args:
+        dataset (`Dataset`): See [`~data.sources.load_samples`].
+        batch_size (`int`): Samples per batch, of one process.
+        batches_per_step (`int`, defaults to 1): Batches per step, of one process.
+        seed (`int`, defaults to 0): Seed of the order and of the mirroring.
+        random_flip (`bool`, defaults to `False`): Mirror half of the images.
+        class_conditional (`bool`, defaults to `False`): Put the labels into the batches' condition, as `class_labels`.
+        num_workers (`int`, defaults to 0): Processes that read; 0 reads in this process.
+        rank, num_processes (`int`, defaults to 0 and 1): This process and their number.
+
+    Attributes:
+        samples_per_step (`int`): Samples per step, of all processes together.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        batches_per_step: int = 1,
+        seed: int = 0,
+        random_flip: bool = False,
+        class_conditional: bool = False,
+        num_workers: int = 0,
+        rank: int = 0,
+        num_processes: int = 1,
+    ):
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.batches_per_step = batches_per_step
+        self.seed = seed
+        self.random_flip = random_flip
+        self.class_conditional = class_conditional
+        self.num_workers = num_workers
+        self.rank = rank
+        self.num_processes = num_processes
+        self.samples_per_step = batch_size * batches_per_step * num_processes
+
+    def steps(self, first_position: int = 0) -> Iterator[list[Batch]]:
+        """
+        Yields the batches of one step after the other, for ever.
+
+        Args:
+            first_position (`int`, defaults to 0): Samples, of all processes, that lie before the first step.
+        """
+        first, stride = first_position + self.rank * self.batch_size, self.num_processes * self.batch_size
+        loader = DataLoader(
+            self.dataset,
+            batch_sampler=(self._places(position)[0].tolist() for position in count(first, stride)),
+            num_workers=self.num_workers,
+            collate_fn=_as_it_is,
+            generator=torch.Generator().manual_seed(self.seed),  # Keeps the loader off the global random state.
+        )
+        step: list[Batch] = []
+        for position, items in zip(count(first, stride), loader, strict=False):
+            step.append(self._batch(items, self._places(position)[1]))
+            if len(step) == self.batches_per_step:
+                yield step
+                step = []
+
+    def _places(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the samples of the batch that begins at `position`, and which of them are mirrored."""
+        passes, places = np.divmod(np.arange(position, position + self.batch_size), len(self.dataset))
+        indices, mirrored = np.empty(self.batch_size, dtype=np.int64), np.empty(self.batch_size, dtype=bool)
+        for number in np.unique(passes):
+            order, flips = _order(len(self.dataset), self.seed, int(number))
+            here = passes == number
+            indices[here], mirrored[here] = order[places[here]], flips[places[here]]
+        return indices, mirrored
+
+    def _batch(self, items: dict[str, torch.Tensor], mirrored: np.ndarray) -> Batch:
+        samples = items["samples"]
+        condition = {"class_labels": items["class_labels"]} if self.class_conditional else {}
+        if not self.random_flip:
+            return Batch(samples, condition)
+        flip = torch.from_numpy(mirrored)
+        if samples.dtype == torch.uint8:
+            return Batch(samples, condition, flip)
+        return Batch(torch.where(flip.view(-1, 1, 1, 1), samples.flip(-1), samples), condition)
+
+
+@lru_cache(maxsize=4)
+def _order(length: int, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Order of the samples in one pass over the data, and which places of it are mirrored."""
+    random = np.random.default_rng([seed, number])
+    return random.permutation(length), random.random(length) < 0.5
+
+
+def _as_it_is(items: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """For the data loader: `__getitems__` already gives a batch."""
+    return items

@@ -1,0 +1,53 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Grids of samples, drawn in the middle of a training run."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from diffusers import DiffusionPipeline
+from diffusers.utils import make_image_grid
+
+
+@torch.no_grad()
+def draw_samples(pipeline: DiffusionPipeline, count: int, seed: int) -> np.ndarray:
+    """
+    Draws images from the same noise every time.
+
+    Args:
+        pipeline ([`DiffusionPipeline`]): Of images. A class-conditional one draws its classes in turn.
+        count (`int`): Number of images.
+        seed (`int`): Seed of the noise.
+
+    Returns:
+        `np.ndarray` of shape (B, H, W, C), in [0, 1].
+    """
+    network = pipeline.generator
+    num_classes = network.config.get("num_class_embeds")
+    labels = {} if num_classes is None else {"class_labels": torch.arange(count) % num_classes}
+    pipeline.set_progress_bar_config(disable=True)
+    was_training = network.training
+    network.eval()
+    try:
+        generator = torch.Generator().manual_seed(seed)
+        return pipeline(count, **labels, generator=generator, output_type="np").images
+    finally:
+        network.train(was_training)
+
+
+def save_samples(images: np.ndarray, folder: Path, step: int, accelerator: Accelerator) -> None:
+    """Writes images (B, H, W, C) in [0, 1] as a grid `folder/step-<step>.png`, and hands them to the trackers that show images."""
+    columns = math.isqrt(len(images))
+    rows = len(images) // columns
+    folder.mkdir(exist_ok=True)
+    grid = make_image_grid(DiffusionPipeline.numpy_to_pil(images[: rows * columns]), rows, columns)
+    grid.save(folder / f"step-{step:07d}.png")
+    for tracker in accelerator.trackers:
+        if tracker.name == "tensorboard":
+            tracker.log_images({"samples": images}, step=step, dataformats="NHWC")
+        elif tracker.name == "wandb":
+            tracker.log_images({"samples": list(images)}, step=step)
