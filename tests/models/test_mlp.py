@@ -30,7 +30,7 @@ def test_shapes(dim, octaves):
     assert isinstance(output, GeneratorOutput) and output.sample.shape == sample.shape
     assert torch.equal(generator(noisier, timestep, latent, return_dict=False)[0], output.sample)
     discriminator = MLPDiscriminator(data_dim=dim, hidden_dim=16, num_layers=1, num_octaves=octaves)
-    assert discriminator(sample, timestep, noisier).shape == (6, 1)
+    assert discriminator(sample, timestep, noisier).logits.shape == (6, 1)
 
 
 def test_every_input_matters():
@@ -40,9 +40,9 @@ def test_every_input_matters():
     x_0 = generator(noisier, timestep, latent).sample
     for other in [(sample, timestep, latent), (noisier, timestep + 1, latent), (noisier, timestep, -latent)]:
         assert not torch.isclose(generator(*other).sample, x_0).all(dim=1).any()
-    logits = discriminator(sample, timestep, noisier)
+    logits = discriminator(sample, timestep, noisier).logits
     for other in [(noisier, timestep, noisier), (sample, timestep + 1, noisier), (sample, timestep, sample)]:
-        assert not torch.isclose(discriminator(*other), logits).any()
+        assert not torch.isclose(discriminator(*other).logits, logits).any()
 
 
 def test_residual_generator_adds_its_input():
@@ -71,7 +71,7 @@ def test_one_timestep_for_the_batch(timestep):
     generator, discriminator = MLPGenerator(), MLPDiscriminator()
     full = torch.full((6,), 2)
     assert torch.equal(generator(noisier, timestep, latent).sample, generator(noisier, full, latent).sample)
-    assert torch.equal(discriminator(sample, timestep, noisier), discriminator(sample, full, noisier))
+    assert torch.equal(discriminator(sample, timestep, noisier).logits, discriminator(sample, full, noisier).logits)
 
 
 def test_gradients_reach_every_parameter_and_r1_is_differentiable():
@@ -79,7 +79,7 @@ def test_gradients_reach_every_parameter_and_r1_is_differentiable():
     generator, discriminator = MLPGenerator(num_class_embeds=3), MLPDiscriminator(num_class_embeds=3)
     labels = torch.arange(6) % 3
     fake = generator(noisier, timestep, latent, class_labels=labels).sample
-    logits = discriminator(fake, timestep, noisier, class_labels=labels)
+    logits = discriminator(fake, timestep, noisier, class_labels=labels).logits
     (gradient,) = torch.autograd.grad(logits.sum(), fake, create_graph=True)
     (logits.sum() + gradient.square().sum()).backward()
     for network in (generator, discriminator):
@@ -95,7 +95,7 @@ def test_class_labels_change_the_output():
         generator(noisier, timestep, latent, zeros).sample, generator(noisier, timestep, latent, ones).sample
     )
     assert not torch.equal(
-        discriminator(sample, timestep, noisier, zeros), discriminator(sample, timestep, noisier, ones)
+        discriminator(sample, timestep, noisier, zeros).logits, discriminator(sample, timestep, noisier, ones).logits
     )
 
 
@@ -115,7 +115,7 @@ def test_other_float_types(dtype):
     sample, timestep, latent, noisier = inputs()
     generator, discriminator = MLPGenerator().to(dtype), MLPDiscriminator().to(dtype)
     assert generator(noisier.to(dtype), timestep, latent.to(dtype)).sample.dtype == dtype
-    assert discriminator(sample.to(dtype), timestep, noisier.to(dtype)).dtype == dtype
+    assert discriminator(sample.to(dtype), timestep, noisier.to(dtype)).logits.dtype == dtype
 
 
 def test_bad_input_is_refused():
@@ -139,8 +139,8 @@ def test_bad_input_is_refused():
 def test_discriminator_flattens_small_images():
     discriminator = MLPDiscriminator(data_dim=12, hidden_dim=8)
     pair = torch.randn(2, 5, 3, 2, 2)
-    flat = discriminator(pair[0].flatten(1), 1, pair[1].flatten(1))
-    torch.testing.assert_close(discriminator(pair[0], 1, pair[1]), flat, rtol=0, atol=0)
+    flat = discriminator(pair[0].flatten(1), 1, pair[1].flatten(1)).logits
+    torch.testing.assert_close(discriminator(pair[0], 1, pair[1]).logits, flat, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("network_class", [MLPGenerator, MLPDiscriminator])
@@ -154,9 +154,9 @@ def test_discriminator_of_single_samples():
     sample, timestep, _, noisier = inputs()
     torch.manual_seed(0)
     discriminator = MLPDiscriminator(pairs=False)
-    logits = discriminator(sample, timestep)
+    logits = discriminator(sample, timestep).logits
     assert logits.shape == (6, 1)
-    assert not torch.isclose(discriminator(sample, timestep + 1), logits).any()
+    assert not torch.isclose(discriminator(sample, timestep + 1).logits, logits).any()
     with pytest.raises(ValueError, match="noisier_sample"):
         discriminator(sample, timestep, noisier)
     with pytest.raises(ValueError, match="noisier_sample"):

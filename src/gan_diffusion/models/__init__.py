@@ -11,11 +11,12 @@ from .generators import (
     StyleGAN2Generator,
     StyleGAN2Output,
 )
-from .outputs import GeneratorOutput
+from .outputs import DiscriminatorOutput, GeneratorOutput
 
 
 __all__ = [
     "DDGANDiscriminator",
+    "DiscriminatorOutput",
     "GeneratorOutput",
     "LatentMLPGenerator",
     "MLPDiscriminator",

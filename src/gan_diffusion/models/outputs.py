@@ -11,10 +11,24 @@ from torch import Tensor
 
 @dataclass
 class GeneratorOutput(BaseOutput):
-    """Output of a generator.
+    """
+    Output of a generator.
 
     Args:
-        sample: Predicted clean sample x_0, of the shape of the input: (B, C, H, W) images in [-1, 1], or (B, D) vectors.
+        sample (`torch.Tensor` of shape (B, C, H, W) or (B, D)):
+            Predicted clean samples x_0: images in [-1, 1], or vectors.
     """
 
     sample: Tensor
+
+
+@dataclass
+class DiscriminatorOutput(BaseOutput):
+    """
+    Output of a discriminator.
+
+    Args:
+        logits (`torch.Tensor` of shape (B, 1)): What it says of each sample; positive means real.
+    """
+
+    logits: Tensor

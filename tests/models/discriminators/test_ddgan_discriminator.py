@@ -63,7 +63,7 @@ def test_golden(name):
     chosen = [parameters[key_map[key]].requires_grad_() for key in keys]
     x, x_t = golden["x"].double().requires_grad_(), golden["x_t"].double().requires_grad_()
 
-    out = discriminator(x, golden["t"], x_t)
+    out = discriminator(x, golden["t"], x_t).logits
     assert_matches(out, golden["out"], name="out")
     grad_x, grad_x_t, *gradients = torch.autograd.grad(out.sum(), [x, x_t, *chosen], create_graph=True)
     assert_matches(grad_x, golden["grad.x"], name="grad.x")
@@ -95,21 +95,21 @@ def test_published_layout(name, options, count):
 class TestForward:
     @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5, 6, 7, 8])
     def test_any_batch_size(self, batch):
-        assert small_discriminator()(*inputs(batch)).shape == (batch, 1)
+        assert small_discriminator()(*inputs(batch)).logits.shape == (batch, 1)
 
     @pytest.mark.parametrize("timestep", [2, torch.tensor(2), torch.tensor([2, 2, 2, 2])])
     def test_timestep_forms(self, timestep):
         discriminator = small_discriminator()
         sample, _, noisier = inputs()
-        expected = discriminator(sample, torch.full((4,), 2), noisier)
-        assert torch.equal(discriminator(sample, timestep, noisier), expected)
+        expected = discriminator(sample, torch.full((4,), 2), noisier).logits
+        assert torch.equal(discriminator(sample, timestep, noisier).logits, expected)
 
     def test_order_of_the_pair_and_time_matter(self):
         discriminator = small_discriminator()
         sample, timestep, noisier = inputs()
-        logits = discriminator(sample, timestep, noisier)
-        assert not torch.allclose(logits, discriminator(noisier, timestep, sample))
-        assert not torch.allclose(logits, discriminator(sample, timestep + 1, noisier))
+        logits = discriminator(sample, timestep, noisier).logits
+        assert not torch.allclose(logits, discriminator(noisier, timestep, sample).logits)
+        assert not torch.allclose(logits, discriminator(sample, timestep + 1, noisier).logits)
 
     def test_second_order_gradients(self):
         discriminator = small_discriminator().double()
@@ -117,7 +117,9 @@ class TestForward:
         noisier = noisier.double()
 
         def penalty_of(weight, sample):
-            logits = torch.func.functional_call(discriminator, {"conv_in.weight": weight}, (sample, timestep, noisier))
+            logits = torch.func.functional_call(
+                discriminator, {"conv_in.weight": weight}, (sample, timestep, noisier)
+            ).logits
             (gradient,) = torch.autograd.grad(logits.sum(), sample, create_graph=True)
             return gradient.square().sum()
 
@@ -135,8 +137,8 @@ class TestForward:
     def test_half_precision(self, dtype):
         discriminator = small_discriminator()
         sample, timestep, noisier = inputs()
-        expected = discriminator(sample, timestep, noisier)
-        actual = discriminator.to(dtype)(sample.to(dtype), timestep, noisier.to(dtype))
+        expected = discriminator(sample, timestep, noisier).logits
+        actual = discriminator.to(dtype)(sample.to(dtype), timestep, noisier.to(dtype)).logits
         assert actual.dtype == dtype
         torch.testing.assert_close(actual.float(), expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
 
@@ -144,14 +146,14 @@ class TestForward:
         discriminator = small_discriminator(num_class_embeds=3)
         args = (*inputs(), torch.tensor([0, 1, 2, 0]))
         compiled = torch.compile(discriminator, fullgraph=True, backend="aot_eager")
-        logits = compiled(*args)
-        torch.testing.assert_close(logits, discriminator(*args))
+        logits = compiled(*args).logits
+        torch.testing.assert_close(logits, discriminator(*args).logits)
         logits.sum().backward()
 
     def test_class_labels_matter(self):
         discriminator = small_discriminator(num_class_embeds=3)
         args = inputs()
-        first, second = (discriminator(*args, torch.full((4,), label)) for label in (0, 1))
+        first, second = (discriminator(*args, torch.full((4,), label)).logits for label in (0, 1))
         assert not torch.allclose(first, second)
 
     @pytest.mark.parametrize("zero_init", [True, False])
@@ -165,7 +167,7 @@ def test_round_trip_is_exact(tmp_path):
     args = (*inputs(), torch.tensor([0, 1, 2, 0]))
     discriminator.save_pretrained(tmp_path)
     loaded = DDGANDiscriminator.from_pretrained(tmp_path)
-    assert torch.equal(loaded(*args), discriminator(*args))
+    assert torch.equal(loaded(*args).logits, discriminator(*args).logits)
 
 
 class TestErrors:
@@ -199,7 +201,7 @@ class TestErrors:
     def test_smallest_image(self, options, smallest):
         discriminator = DDGANDiscriminator(**(options | {"base_channels": 4, "time_embed_dim": 8}))
         image = torch.zeros(1, 3, smallest, smallest)
-        assert discriminator(image, 0, image).shape == (1, 1)
+        assert discriminator(image, 0, image).logits.shape == (1, 1)
         image = image[..., 1:, 1:]
         with pytest.raises(ValueError, match=f"height and width of at least {smallest}"):
             discriminator(image, 0, image)

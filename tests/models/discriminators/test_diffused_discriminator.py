@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from gan_diffusion import DiffusedDiscriminator, DiffusionGANScheduler
+from gan_diffusion import DiffusedDiscriminator, DiffusionGANScheduler, MLPDiscriminator
 
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "dcgan_with_diffusion.py"
@@ -68,6 +68,18 @@ def test_noise_follows_the_verdicts():
     for _ in range(8):
         discriminator.adapt(-torch.ones(8, 1))
     assert scheduler.p == pytest.approx(0.0, abs=1e-12)
+
+
+def test_outputs_of_our_own_discriminators_are_passed_on():
+    discriminator = DiffusedDiscriminator(MLPDiscriminator(pairs=False), DiffusionGANScheduler())
+    output = discriminator(torch.zeros(4, 2))
+    assert output.logits.shape == (4, 1)
+    (logits,) = discriminator(torch.zeros(4, 2), return_dict=False)
+    assert logits.shape == (4, 1)
+    with pytest.raises(
+        TypeError, match=r"`real_logits` must be a tensor, got DiscriminatorOutput. Pass the `.logits`"
+    ):
+        discriminator.adapt(output)
 
 
 def test_discriminators_that_cannot_be_called_are_named():

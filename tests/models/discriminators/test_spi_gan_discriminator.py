@@ -55,18 +55,18 @@ class TestPosition:
         for options in VARIANTS:
             discriminator = small_discriminator(**options)
             sample, _ = inputs_for(discriminator)
-            logits = torch.cat([discriminator(sample, u) for u in (0.1, 0.5, 0.9)], dim=1)
+            logits = torch.cat([discriminator(sample, u).logits for u in (0.1, 0.5, 0.9)], dim=1)
             assert (logits.std(dim=1) > 0.02 * logits.abs().mean()).all(), options
 
     def test_reaches_every_level(self):
         discriminator = small_discriminator()
         sample, u = inputs()
-        base = discriminator(sample, u)
+        base = discriminator(sample, u).logits
         for block in discriminator.trunk.blocks:
             weight = block.embed_proj.weight.detach().clone()
             with torch.no_grad():
                 block.embed_proj.weight.zero_()
-                assert not torch.allclose(discriminator(sample, u), base)
+                assert not torch.allclose(discriminator(sample, u).logits, base)
                 block.embed_proj.weight.copy_(weight)
 
     def test_without_it_the_network_is_that_of_stylegan2(self):
@@ -78,7 +78,7 @@ class TestPosition:
         for block in discriminator.trunk.blocks:
             torch.nn.init.zeros_(block.embed_proj.weight)
         sample, u = inputs()
-        torch.testing.assert_close(discriminator(sample, u), plain(sample, None))
+        torch.testing.assert_close(discriminator(sample, u).logits, plain(sample, None).logits)
 
     def test_projection(self):
         """The projection adds a product of features of the image and of the position to the logit."""
@@ -87,24 +87,26 @@ class TestPosition:
         with torch.no_grad():
             for block in discriminator.trunk.blocks:
                 block.embed_proj.weight.zero_()
-            difference = discriminator(sample, u) - discriminator(sample, 0.0)
+            difference = discriminator(sample, u).logits - discriminator(sample, 0.0).logits
             discriminator.project.weight.mul_(2)
-            torch.testing.assert_close(discriminator(sample, u) - discriminator(sample, 0.0), 2 * difference)
+            torch.testing.assert_close(
+                discriminator(sample, u).logits - discriminator(sample, 0.0).logits, 2 * difference
+            )
             discriminator.project.weight.zero_()
-            assert torch.equal(discriminator(sample, u), discriminator(sample, 0.0))
+            assert torch.equal(discriminator(sample, u).logits, discriminator(sample, 0.0).logits)
         assert difference.abs().min() > 1e-4
 
     @pytest.mark.parametrize("u", [0.25, torch.tensor(0.25), torch.tensor([0.25]), torch.full((4,), 0.25).double()])
     def test_forms(self, u):
         discriminator = small_discriminator()
         sample, _ = inputs()
-        assert torch.equal(discriminator(sample, u), discriminator(sample, torch.full((4,), 0.25)))
+        assert torch.equal(discriminator(sample, u).logits, discriminator(sample, torch.full((4,), 0.25)).logits)
 
 
 @pytest.mark.parametrize("options", VARIANTS)
 def test_gradients_reach_every_parameter(options):
     discriminator = small_discriminator(**options)
-    discriminator(*inputs_for(discriminator)).square().sum().backward()
+    discriminator(*inputs_for(discriminator)).logits.square().sum().backward()
     for name, parameter in discriminator.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all() and parameter.grad.any(), name
 
@@ -118,7 +120,7 @@ def test_gradient_penalty(options):
     name = "trunk.from_rgb.0.weight"
 
     def penalty_of(weight):
-        logits = torch.func.functional_call(discriminator, {name: weight}, (sample, u))
+        logits = torch.func.functional_call(discriminator, {name: weight}, (sample, u)).logits
         (gradient,) = torch.autograd.grad(logits.sum(), sample, create_graph=True)
         return gradient.square().sum()
 
@@ -133,8 +135,8 @@ def test_gradient_penalty(options):
 def test_batch_is_compared_in_groups():
     discriminator = small_discriminator(stddev_group_size=2)
     sample, u = inputs(4)
-    together = discriminator(sample, u)
-    pairs = [discriminator(sample[i::2], u[i::2]) for i in range(2)]
+    together = discriminator(sample, u).logits
+    pairs = [discriminator(sample[i::2], u[i::2]).logits for i in range(2)]
     torch.testing.assert_close(together[0::2], pairs[0])
     torch.testing.assert_close(together[1::2], pairs[1])
 
@@ -142,8 +144,8 @@ def test_batch_is_compared_in_groups():
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
 def test_other_float_types(dtype):
     sample, u = inputs()
-    expected = small_discriminator()(sample, u)
-    logits = small_discriminator().to(dtype)(sample.to(dtype), u)
+    expected = small_discriminator()(sample, u).logits
+    logits = small_discriminator().to(dtype)(sample.to(dtype), u).logits
     assert logits.dtype == dtype
     torch.testing.assert_close(logits.float(), expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
 
@@ -151,7 +153,7 @@ def test_other_float_types(dtype):
 def test_compiles_without_graph_breaks():
     discriminator = small_discriminator(projection=True)
     compiled = torch.compile(discriminator, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(*inputs()), discriminator(*inputs()))
+    torch.testing.assert_close(compiled(*inputs()).logits, discriminator(*inputs()).logits)
 
 
 @pytest.mark.parametrize("options", VARIANTS)
@@ -159,7 +161,7 @@ def test_round_trip_is_exact(options, tmp_path):
     discriminator = small_discriminator(**options)
     discriminator.save_pretrained(tmp_path)
     loaded = SPIGANDiscriminator.from_pretrained(tmp_path)
-    assert torch.equal(loaded(*inputs_for(discriminator)), discriminator(*inputs_for(discriminator)))
+    assert torch.equal(loaded(*inputs_for(discriminator)).logits, discriminator(*inputs_for(discriminator)).logits)
 
 
 class TestErrors:

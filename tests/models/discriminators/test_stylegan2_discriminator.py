@@ -70,7 +70,7 @@ class TestGolden:
         x, t = golden["x"].clone().requires_grad_(), golden["t"][:, 0]
         labels = golden["c_onehot"].argmax(dim=1) if c_dim else None
         assert_matches(discriminator.mapping(t, labels, torch.float64), golden[f"{name}.cmap"], **TIGHT, name="cmap")
-        logits = discriminator(x, t, labels)
+        logits = discriminator(x, t, labels).logits
         assert_matches(logits, golden[f"{name}.logits"], **TIGHT, name="logits")
         (gradient,) = torch.autograd.grad(logits.sum(), x)
         expected = golden[f"{name}.grad_x"]
@@ -85,19 +85,19 @@ class TestGolden:
         condition = discriminator.mapping(t, None, torch.float64)
         assert_matches(condition, golden["zero_embed_bias.cmap"], **TIGHT)
         torch.testing.assert_close(condition[t > 0], condition[1:2].expand(6, -1))
-        assert_matches(discriminator(golden["x"], t), golden["zero_embed_bias.logits"], **TIGHT)
+        assert_matches(discriminator(golden["x"], t).logits, golden["zero_embed_bias.logits"], **TIGHT)
 
     def test_without_mapping_layers(self, golden):
         discriminator = golden_discriminator(num_layers=0)
         t = golden["t"][:, 0]
         assert_matches(discriminator.mapping(t, None, torch.float64), golden["maplayers0.cmap"], **TIGHT)
-        assert_matches(discriminator(golden["x"], t), golden["maplayers0.logits"], **TIGHT)
+        assert_matches(discriminator(golden["x"], t).logits, golden["maplayers0.logits"], **TIGHT)
 
     @pytest.mark.parametrize("grad", [True, False])
     def test_float32(self, golden, grad):
         discriminator = golden_discriminator("orig", group_size=32).float()
         with torch.set_grad_enabled(grad):
-            logits = discriminator(golden["x"].float(), golden["t"][:, 0])
+            logits = discriminator(golden["x"].float(), golden["t"][:, 0]).logits
         torch.testing.assert_close(logits, golden["orig_c0_mb32.logits_f32"], atol=1e-4, rtol=0)
 
 
@@ -134,7 +134,7 @@ class TestOptions:
         discriminator = small_discriminator(**options)
         labels = torch.tensor([0, 2, 1, 0]) if options.get("num_class_embeds") else None
         x = images(channels=options.get("in_channels", 3), size=options.get("sample_size", 8)).requires_grad_()
-        logits = discriminator(x, torch.arange(4), labels)
+        logits = discriminator(x, torch.arange(4), labels).logits
         assert logits.shape == (4, 1)
         (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
         (F.softplus(logits).mean() + gradient.square().mean()).backward()
@@ -143,7 +143,7 @@ class TestOptions:
             assert parameter.grad.isfinite().all() and parameter.grad.any(), name
 
     def test_fresh_discriminator_has_logits_of_moderate_size(self):
-        logits = StyleGAN2Discriminator(**SMALL)(images(64), torch.arange(64))
+        logits = StyleGAN2Discriminator(**SMALL)(images(64), torch.arange(64)).logits
         assert 0.01 < logits.std() < 10
 
 
@@ -192,21 +192,21 @@ class TestCondition:
     @pytest.mark.parametrize("timestep", [2, torch.tensor(2), torch.tensor([2]), torch.tensor([2, 2, 2, 2])])
     def test_timestep_forms(self, embedding, timestep):
         discriminator = small_discriminator(timestep_embedding=embedding)
-        expected = discriminator(images(), torch.full((4,), 2))
-        assert torch.equal(discriminator(images(), timestep), expected)
-        assert not torch.allclose(discriminator(images(), 0), expected)
+        expected = discriminator(images(), torch.full((4,), 2)).logits
+        assert torch.equal(discriminator(images(), timestep).logits, expected)
+        assert not torch.allclose(discriminator(images(), 0).logits, expected)
 
     @pytest.mark.parametrize("classes", [None, 3])
     def test_without_timestep(self, classes):
         discriminator = small_discriminator(timestep_embedding=None, num_class_embeds=classes)
         labels = None if classes is None else torch.tensor([0, 1, 2, 0])
         assert (discriminator.mapping is None) == (classes is None)
-        assert torch.equal(discriminator(images(), None, labels), discriminator(images(), 5, labels))
+        assert torch.equal(discriminator(images(), None, labels).logits, discriminator(images(), 5, labels).logits)
 
     @pytest.mark.parametrize("embedding", ["sinusoidal", "official", None])
     def test_class_labels_matter(self, embedding):
         discriminator = small_discriminator(timestep_embedding=embedding, num_class_embeds=3)
-        first, second = (discriminator(images(), 1, torch.full((4,), label)) for label in (0, 1))
+        first, second = (discriminator(images(), 1, torch.full((4,), label)).logits for label in (0, 1))
         assert not torch.allclose(first, second)
 
 
@@ -231,7 +231,7 @@ class TestParts:
         features = discriminator.trunk(images())
         assert features.shape == (4, discriminator.trunk.out_channels, 4, 4)
         assert features.is_contiguous(memory_format=torch.channels_last)
-        assert torch.equal(discriminator.epilogue(features), discriminator(images(), None))
+        assert torch.equal(discriminator.epilogue(features), discriminator(images(), None).logits)
 
     @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
     def test_embedding_reaches_every_block_of_the_trunk(self, architecture):
@@ -249,7 +249,7 @@ class TestParts:
 class TestForward:
     @pytest.mark.parametrize("batch", [1, 2, 3, 4, 8, 12])
     def test_batch_sizes(self, batch):
-        assert small_discriminator()(images(batch), 0).shape == (batch, 1)
+        assert small_discriminator()(images(batch), 0).logits.shape == (batch, 1)
 
     @pytest.mark.parametrize("batch, group", [(6, 4), (5, 4), (9, 8)])
     def test_batches_have_to_divide_by_the_group(self, batch, group):
@@ -259,14 +259,14 @@ class TestForward:
 
     def test_any_batch_without_the_statistic(self):
         discriminator = small_discriminator(num_stddev_channels=0)
-        together = discriminator(images(5), 3)
+        together = discriminator(images(5), 3).logits
         for b in range(5):
-            torch.testing.assert_close(discriminator(images(5)[b : b + 1], 3)[0], together[b])
+            torch.testing.assert_close(discriminator(images(5)[b : b + 1], 3).logits[0], together[b])
 
     def test_statistic_couples_a_group(self):
         discriminator, x = small_discriminator(stddev_group_size=2), images(4)
         changed = torch.cat([x[:2], -x[2:3], x[3:]])  # samples 0 and 2 are one group, 1 and 3 the other
-        before, after = discriminator(x, 3), discriminator(changed, 3)
+        before, after = discriminator(x, 3).logits, discriminator(changed, 3).logits
         assert not torch.allclose(before[0], after[0])
         torch.testing.assert_close(before[1::2], after[1::2])
 
@@ -276,7 +276,7 @@ class TestForward:
 
         def penalty_of(weight, x):
             parameters = {"trunk.blocks.0.conv1.weight": weight}
-            logits = torch.func.functional_call(discriminator, parameters, (x, torch.arange(4)))
+            logits = torch.func.functional_call(discriminator, parameters, (x, torch.arange(4))).logits
             (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
             return gradient.square().sum()
 
@@ -289,24 +289,24 @@ class TestForward:
 
     def test_memory_format_does_not_matter(self):
         discriminator = small_discriminator()
-        expected = discriminator(images(), 3)
-        assert torch.equal(discriminator(images().contiguous(memory_format=torch.channels_last), 3), expected)
+        expected = discriminator(images(), 3).logits
+        assert torch.equal(discriminator(images().contiguous(memory_format=torch.channels_last), 3).logits, expected)
         discriminator.to(memory_format=torch.channels_last)
-        torch.testing.assert_close(discriminator(images(), 3), expected)
+        torch.testing.assert_close(discriminator(images(), 3).logits, expected)
 
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_half_precision(self, dtype):
         discriminator = small_discriminator()
-        expected = discriminator(images(), 3)
-        actual = discriminator.to(dtype)(images().to(dtype), 3)
+        expected = discriminator(images(), 3).logits
+        actual = discriminator.to(dtype)(images().to(dtype), 3).logits
         assert actual.dtype == dtype
         torch.testing.assert_close(actual.float(), expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
 
     def test_autocast(self):
         discriminator = small_discriminator()
-        expected = discriminator(images(), 3)
+        expected = discriminator(images(), 3).logits
         with torch.autocast("cpu", torch.bfloat16):
-            actual = discriminator(images(), 3)
+            actual = discriminator(images(), 3).logits
         torch.testing.assert_close(actual.float(), expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
         actual.float().sum().backward()
         assert all(parameter.grad.isfinite().all() for parameter in discriminator.parameters())
@@ -315,8 +315,8 @@ class TestForward:
     def test_compiles_without_graph_breaks(self, embedding):
         discriminator = small_discriminator(timestep_embedding=embedding, num_class_embeds=3)
         args = (images(), torch.arange(4), torch.tensor([0, 1, 2, 0]))
-        logits = torch.compile(discriminator, fullgraph=True, backend="aot_eager")(*args)
-        torch.testing.assert_close(logits, discriminator(*args))
+        logits = torch.compile(discriminator, fullgraph=True, backend="aot_eager")(*args).logits
+        torch.testing.assert_close(logits, discriminator(*args).logits)
         logits.sum().backward()
 
 
@@ -329,7 +329,7 @@ def test_round_trip_is_exact(tmp_path, options):
     for name, value in discriminator.config.items():
         if not name.startswith("_"):
             assert loaded.config[name] == (list(value) if isinstance(value, tuple) else value), name
-    assert torch.equal(loaded(*args), discriminator(*args))
+    assert torch.equal(loaded(*args).logits, discriminator(*args).logits)
 
 
 class TestErrors:

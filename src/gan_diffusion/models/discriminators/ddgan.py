@@ -17,6 +17,7 @@ from ..layers.embeddings import TimestepMLP, check_class_labels, expand_timestep
 from ..layers.initialization import conv, linear
 from ..layers.minibatch_stddev import minibatch_stddev
 from ..layers.resampling import Downsample
+from ..outputs import DiscriminatorOutput
 
 
 _leaky_relu = partial(F.leaky_relu, negative_slope=0.2)
@@ -118,7 +119,8 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
         timestep: Tensor | int | float,
         noisier_sample: Tensor,
         class_labels: Tensor | None = None,
-    ) -> Tensor:
+        return_dict: bool = True,
+    ) -> DiscriminatorOutput | tuple[Tensor]:
         """Judges a pair of neighbouring states of the diffusion.
 
         Args:
@@ -126,9 +128,10 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
             timestep: Index t of that image, 0..T-1: a number or a tensor of shape () or (B,).
             noisier_sample: Noisier image x_{t+1}, of the shape of `sample`.
             class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
+            return_dict: Return a `DiscriminatorOutput` rather than a tuple.
 
         Returns:
-            Logits (B, 1); positive means real.
+            [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
 
         Raises:
             ValueError: If a shape is not as described, or class labels are missing, unexpected or out of range.
@@ -150,7 +153,8 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
             hidden = block(hidden, time)
         hidden = minibatch_stddev(hidden, self.config.stddev_group_size)
         hidden = _leaky_relu(self.conv_out(hidden), inplace=True)
-        return self.linear_out(hidden.sum(dim=(2, 3)))
+        logits = self.linear_out(hidden.sum(dim=(2, 3)))
+        return DiscriminatorOutput(logits=logits) if return_dict else (logits,)
 
     def _check_inputs(self, sample: Tensor, noisier_sample: Tensor, class_labels: Tensor | None) -> None:
         channels = self.config.in_channels

@@ -21,7 +21,7 @@ class DiffusedDiscriminator(nn.Module):
     scheduler = DiffusionGANScheduler()
     discriminator = DiffusedDiscriminator(discriminator, scheduler)
     ...
-    real_logits = discriminator(real)  # losses and gradients as before; real and generated samples alike
+    real_logits = discriminator(real).logits  # losses and gradients as before; real and generated samples alike
     ...
     discriminator.adapt(real_logits)
     ```
@@ -55,7 +55,7 @@ class DiffusedDiscriminator(nn.Module):
             args, kwargs: Further arguments of the discriminator, after the timestep.
 
         Returns:
-            What the discriminator returns.
+            What the discriminator returns, unchanged: a tensor, or an output with `.logits`.
         """
         timesteps = self.scheduler.sample_timesteps(sample.shape[0], sample.device)
         noisy = self.scheduler.add_noise(sample, None, timesteps)
@@ -68,14 +68,20 @@ class DiffusedDiscriminator(nn.Module):
         Ends an iteration of the training loop: the noise follows how sure the discriminator is of real samples.
 
         Args:
-            real_logits (`torch.Tensor`): What it said of this iteration's real samples; positive means real.
+            real_logits (`torch.Tensor`):
+                The logits of this iteration's real samples; positive means real. Of an output, its `.logits`.
 
         Returns:
             `bool`: whether the length of the diffusion was updated.
 
         Raises:
-            ValueError: if an update is due and the outputs are not numbers.
+            TypeError: If `real_logits` is not a tensor.
+            ValueError: If an update is due and the logits are not numbers.
         """
+        if not isinstance(real_logits, torch.Tensor):
+            raise TypeError(
+                f"`real_logits` must be a tensor, got {type(real_logits).__name__}. Pass the `.logits` of an output."
+            )
         self.scheduler.observe(real_logits)
         return self.scheduler.adapt()
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..layers.embeddings import check_class_labels, expand_timesteps, fourier_features
 from ..layers.mlp import ConditionalMLP
+from ..outputs import DiscriminatorOutput
 
 
 class MLPDiscriminator(ModelMixin, ConfigMixin):
@@ -52,7 +53,8 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
         timestep: Tensor | int | float,
         noisier_sample: Tensor | None = None,
         class_labels: Tensor | None = None,
-    ) -> Tensor:
+        return_dict: bool = True,
+    ) -> DiscriminatorOutput | tuple[Tensor]:
         """Judges a sample, or a pair of neighbouring states of the diffusion.
 
         Args:
@@ -60,9 +62,10 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
             timestep: Index t of that state: a number or a tensor of shape () or (B,).
             noisier_sample: Noisier state x_{t+1}, of the shape of `sample`, for a discriminator of pairs, else None.
             class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
+            return_dict: Return a `DiscriminatorOutput` rather than a tuple.
 
         Returns:
-            Logits (B, 1); positive means real.
+            [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
 
         Raises:
             ValueError: If a shape is not as described, or class labels are missing, unexpected or out of range.
@@ -86,4 +89,5 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
 
         states = [sample] if noisier_sample is None else [sample, noisier_sample]
         features = [fourier_features(state.flatten(1), self.config.num_octaves) for state in states]
-        return self.mlp(torch.cat(features, dim=1), self.config.timestep_scale * timesteps, class_labels)
+        logits = self.mlp(torch.cat(features, dim=1), self.config.timestep_scale * timesteps, class_labels)
+        return DiscriminatorOutput(logits=logits) if return_dict else (logits,)

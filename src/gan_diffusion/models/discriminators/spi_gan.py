@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ..layers.equalized import EqualizedLinear
 from ..layers.positions import expand_positions, position_embedding
+from ..outputs import DiscriminatorOutput
 from .stylegan2_blocks import StyleGAN2Epilogue, StyleGAN2Trunk
 
 
@@ -81,15 +82,18 @@ class SPIGANDiscriminator(ModelMixin, ConfigMixin):
             width, out_features, stddev_group_size, num_stddev_channels, activation_clamp
         )
 
-    def forward(self, sample: Tensor, u: Tensor | float) -> Tensor:
+    def forward(
+        self, sample: Tensor, u: Tensor | float, return_dict: bool = True
+    ) -> DiscriminatorOutput | tuple[Tensor]:
         """Judges points of the straight path.
 
         Args:
             sample: Images i(u), (B, in_channels, sample_size, sample_size).
             u: Position in [0, 1]: a number or a tensor of shape () or (B,).
+            return_dict: Return a `DiscriminatorOutput` rather than a tuple.
 
         Returns:
-            Logits (B, 1); positive means real.
+            [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
 
         Raises:
             ValueError: If a shape or a position is not as described, or the batch does not divide by the group size.
@@ -98,7 +102,7 @@ class SPIGANDiscriminator(ModelMixin, ConfigMixin):
         embedding = position_embedding(positions, self.config.position_embed_dim)
         embedding = self.position_mlp(embedding.to(sample.dtype))
         logits = self.epilogue(self.trunk(sample, embedding))
-        if self.project is None:
-            return logits
-        projected = (logits[:, 1:] * self.project(embedding)).sum(dim=1, keepdim=True)
-        return logits[:, :1] + projected / math.sqrt(self.trunk.out_channels)
+        if self.project is not None:
+            projected = (logits[:, 1:] * self.project(embedding)).sum(dim=1, keepdim=True)
+            logits = logits[:, :1] + projected / math.sqrt(self.trunk.out_channels)
+        return DiscriminatorOutput(logits=logits) if return_dict else (logits,)

@@ -10,6 +10,7 @@ from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
 from ..layers.embeddings import check_class_labels, expand_timesteps
+from ..outputs import DiscriminatorOutput
 from .stylegan2_blocks import ConditionMapping, StyleGAN2Epilogue, StyleGAN2Trunk
 
 
@@ -86,8 +87,12 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
         )
 
     def forward(
-        self, sample: Tensor, timestep: Tensor | int | float | None, class_labels: Tensor | None = None
-    ) -> Tensor:
+        self,
+        sample: Tensor,
+        timestep: Tensor | int | float | None,
+        class_labels: Tensor | None = None,
+        return_dict: bool = True,
+    ) -> DiscriminatorOutput | tuple[Tensor]:
         """Judges diffused images.
 
         Args:
@@ -95,9 +100,10 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
             timestep: t, 0 for a clean image: a number or a tensor of shape () or (B,). None, or anything, with
                 `timestep_embedding=None`.
             class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
+            return_dict: Return a `DiscriminatorOutput` rather than a tuple.
 
         Returns:
-            Logits (B, 1); positive means real.
+            [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
 
         Raises:
             ValueError: If a shape is not as described, the batch does not divide by the group size, the timestep is
@@ -113,8 +119,8 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
         else:
             timestep = expand_timesteps(timestep, batch_size, sample.device)
 
-        features = self.epilogue(self.trunk(sample))
-        if self.mapping is None:
-            return features
-        condition = self.mapping(timestep, class_labels, features.dtype)
-        return (features * condition).sum(dim=1, keepdim=True) / math.sqrt(condition.shape[1])
+        logits = self.epilogue(self.trunk(sample))
+        if self.mapping is not None:
+            condition = self.mapping(timestep, class_labels, logits.dtype)
+            logits = (logits * condition).sum(dim=1, keepdim=True) / math.sqrt(condition.shape[1])
+        return DiscriminatorOutput(logits=logits) if return_dict else (logits,)
