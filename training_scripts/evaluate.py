@@ -19,7 +19,7 @@ from gan_diffusion.data.toy import GRID_STD, gaussian_grid_centers, sample_gauss
 from gan_diffusion.metrics import mode_coverage, score_digits
 from gan_diffusion.pipelines import load_pipeline
 from gan_diffusion.publishing import record_measurements
-from gan_diffusion.training.data import load_digits
+from gan_diffusion.data.sources import load_digits
 
 
 matplotlib.use("Agg")
@@ -59,7 +59,7 @@ def show_digits(samples: np.ndarray, path: str, side: int = 10, scale: int = 5) 
         pil = DiffusionPipeline.numpy_to_pil(framed)
         return make_image_grid([i.resize((10 * scale, 10 * scale), Image.Resampling.NEAREST) for i in pil], side, side)
 
-    real = load_digits().images[: side * side].permute(0, 2, 3, 1).numpy() / 2 + 0.5
+    real = load_digits().samples[: side * side].permute(0, 2, 3, 1).numpy() / 2 + 0.5
     left, right, gap = grid(samples), grid(real), 4 * scale
     canvas = Image.new("L", (left.width + gap + right.width, left.height), 255)
     canvas.paste(left, (0, 0))

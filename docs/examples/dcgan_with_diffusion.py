@@ -12,7 +12,7 @@ from diffusers.utils import make_image_grid
 from torch import nn
 
 from gan_diffusion import DiffusedDiscriminator, DiffusionGANPipeline, DiffusionGANScheduler
-from gan_diffusion.training.data import load_digits
+from gan_diffusion.data.sources import load_digits
 
 
 class Discriminator(nn.Module):
@@ -44,7 +44,7 @@ def make_generator(width: int = 64) -> nn.Module:
 
 def train(steps: int, diffusion: bool, seed: int = 0, batch_size: int = 64) -> tuple[nn.Module, nn.Module]:
     torch.manual_seed(seed)
-    images = load_digits().images
+    images = load_digits().samples
     generator, discriminator = make_generator(), Discriminator()
     if diffusion:
         scheduler = DiffusionGANScheduler(max_timesteps=500, timestep_distribution="uniform")  # (1)

@@ -16,6 +16,8 @@ from gan_diffusion.conversion import (
     export_ddgan_generator,
 )
 from gan_diffusion.conversion.ddgan import ddgan_discriminator_key_map, ddgan_generator_key_map
+from gan_diffusion.data import Batch
+from gan_diffusion.models.outputs import DiscriminatorOutput, GeneratorOutput
 from gan_diffusion.training import DDGANDraws, DDGANObjective
 from gan_diffusion.training.losses import r1_penalty
 
@@ -49,7 +51,7 @@ def leak_into_generator(objective: DDGANObjective, real: torch.Tensor, draws: DD
     _, x_tp1 = objective.scheduler.add_noise_pair(real, t, noise=draws.noise)
     pred_x_0 = generator(x_tp1, t, draws.latent).sample
     fake = objective.scheduler.step(pred_x_0, t, x_tp1, variance_noise=draws.posterior_noise).prev_sample
-    loss = torch.nn.functional.softplus(discriminator(fake, t, x_tp1)).mean()
+    loss = torch.nn.functional.softplus(discriminator(fake, t, x_tp1).logits).mean()
     gradients = torch.autograd.grad(loss, list(generator.parameters()))
     return dict(zip((name for name, _ in generator.named_parameters()), gradients, strict=True))
 
@@ -85,7 +87,9 @@ def test_three_training_steps_equal_the_reference():
 
     for step in range(metadata["steps"]):
         real = golden[f"step{step}.real"].double()
-        output = objective.discriminator_step(real, step, draws=draws(step, "D"))
+        discriminator_half, generator_half = objective.half_steps
+        terms = discriminator_half.terms_due(step)
+        output = discriminator_half.loss(Batch(real), **terms, draws=draws(step, "D"))
         output.loss.backward()
         for log, name in (("loss_d_real", "errD_real"), ("loss_d_fake", "errD_fake"), ("r1", "grad_penalty")):
             expected = golden[f"loss.{name}"][step]
@@ -98,7 +102,7 @@ def test_three_training_steps_equal_the_reference():
         optimizer_d.step()
         optimizer_d.zero_grad()
 
-        output = objective.generator_step(real, step, draws=draws(step, "G"))
+        output = generator_half.loss(Batch(real), draws=draws(step, "G"))
         output.loss.backward()
         assert_matches(output.loss, golden["loss.errG"][step], name="errG")
         assert all(parameter.grad is None for parameter in discriminator.parameters())
@@ -130,13 +134,13 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.tensor([3.0, 4.0]))
 
     def forward(self, sample, timestep, noisier_sample, class_labels=None):
-        return (sample * self.weight).sum(1, keepdim=True)
+        return DiscriminatorOutput(logits=(sample * self.weight).sum(1, keepdim=True))
 
 
 def test_r1_of_a_linear_discriminator():
     x = torch.randn(5, 2, requires_grad=True)
     discriminator = Linear()
-    penalty = r1_penalty(discriminator(x, 0, x.detach()), x)
+    penalty = r1_penalty(discriminator(x, 0, x.detach()).logits, x)
     assert penalty.item() == 25.0
     penalty.backward()
     torch.testing.assert_close(discriminator.weight.grad, torch.tensor([6.0, 8.0]))
@@ -150,25 +154,18 @@ class Zero(nn.Module):
         self.scale = nn.Parameter(torch.zeros(()))
 
     def forward(self, sample, timestep, latent, class_labels=None):
-        from gan_diffusion.models.outputs import GeneratorOutput
-
         return GeneratorOutput(sample=sample * self.scale)
 
 
 def test_r1_comes_at_its_interval_and_can_be_off():
     x = torch.randn(4, 2)
     objective = DDGANObjective(Zero(), Linear(), DDGANScheduler(4), 3, r1_gamma=0.1, r1_interval=3)
-    assert ["r1" in objective.discriminator_step(x, step).logs for step in range(5)] == [
-        True,
-        False,
-        False,
-        True,
-        False,
-    ]
+    half = objective.half_steps[0]
+    logs = [half.loss(Batch(x), **half.terms_due(step)).logs for step in range(5)]
+    assert ["r1" in entry for entry in logs] == [True, False, False, True, False]
+    torch.testing.assert_close(logs[0]["r1"], torch.tensor(0.1 / 2 * 25.0))
     objective.r1_gamma = 0.0
-    assert "r1" not in objective.discriminator_step(x, 0).logs
-    objective.r1_gamma = 0.1
-    torch.testing.assert_close(objective.discriminator_step(x, 0).logs["r1"], torch.tensor(0.1 / 2 * 25.0))
+    assert objective.half_steps[0].terms_due(0) == {}
 
 
 def test_losses_at_zero_logits_are_log_two():
@@ -176,7 +173,7 @@ def test_losses_at_zero_logits_are_log_two():
     discriminator = Linear()
     discriminator.weight.data.zero_()
     objective = DDGANObjective(Zero(), discriminator, DDGANScheduler(4), 3, r1_gamma=0.0)
-    logs = objective.discriminator_step(x, 0).logs | objective.generator_step(x, 0).logs
+    logs = objective.discriminator_loss(Batch(x)).logs | objective.generator_loss(Batch(x)).logs
     assert all(abs(value.item() - math.log(2)) < 1e-6 for value in logs.values()) and len(logs) == 3
 
 
@@ -184,17 +181,17 @@ def test_each_step_moves_only_its_own_network():
     x = torch.randn(4, 2)
     generator, discriminator = Zero(), Linear()
     objective = DDGANObjective(generator, discriminator, DDGANScheduler(4), 3)
-    objective.discriminator_step(x, 0).loss.backward()
+    objective.discriminator_loss(Batch(x)).loss.backward()
     assert generator.scale.grad is None and discriminator.weight.grad is not None
     discriminator.weight.grad = None
-    objective.generator_step(x, 0).loss.backward()
+    objective.generator_loss(Batch(x)).loss.backward()
     assert generator.scale.grad is not None and discriminator.weight.grad is None
     assert discriminator.weight.requires_grad
 
 
 def test_timesteps_cover_all_steps():
     objective = DDGANObjective(Zero(), Linear(), DDGANScheduler(4), 3)
-    draws = objective.draw(torch.zeros(1000, 2))
+    draws = objective.draw(Batch(torch.zeros(1000, 2)))
     assert draws.timesteps.unique().tolist() == [0, 1, 2, 3] and draws.latent.shape == (1000, 3)
 
 

@@ -15,6 +15,7 @@ from gan_diffusion.conversion import (
     stylegan2_discriminator_key_map,
     stylegan2_generator_key_map,
 )
+from gan_diffusion.data import Batch
 from gan_diffusion.models.discriminators.stylegan2 import StyleGAN2Discriminator
 from gan_diffusion.training import DiffusionGANDraws, DiffusionGANObjective
 from gan_diffusion.training.losses import path_lengths
@@ -116,7 +117,7 @@ def assert_gradients_match(network, key_map, golden, name, probes=True):
 
 
 def test_generator_loss_equals_the_reference(objective, networks, golden, draws):
-    output = objective.generator_step(golden["real"], 0, draws=draws)
+    output = objective.generator_loss(Batch(golden["real"]), draws=draws)
     assert_matches(output.loss, golden["Gmain.loss_f64"], rtol=1e-9)
     output.loss.backward()
     assert all(parameter.grad is None for parameter in networks[1].parameters())
@@ -125,7 +126,7 @@ def test_generator_loss_equals_the_reference(objective, networks, golden, draws)
 
 
 def test_discriminator_loss_equals_the_reference(objective, networks, golden, draws):
-    output = objective.discriminator_step(golden["real"], 0, draws=draws)
+    output = objective.discriminator_loss(Batch(golden["real"]), draws=draws)
     assert_matches(output.loss, golden["Dmain.loss_f64"], rtol=1e-9)
     output.loss.backward()
     assert all(parameter.grad is None for parameter in networks[0].parameters())
@@ -141,13 +142,13 @@ def test_diffused_images_and_logits_equal_the_reference(objective, networks, gol
         noisy = objective.scheduler.add_noise(fake, draws.fake_noise, draws.fake_timesteps)
         assert_matches(fake, golden["fake_image"], rtol=1e-9, atol=1e-9)
         assert_matches(noisy, golden["fake_noisy"], rtol=1e-9, atol=1e-9)
-        assert_matches(discriminator(noisy, draws.fake_timesteps), golden["fake_logits"], rtol=1e-9, atol=1e-9)
+        assert_matches(discriminator(noisy, draws.fake_timesteps).logits, golden["fake_logits"], rtol=1e-9, atol=1e-9)
         real = objective.scheduler.add_noise(golden["real"], draws.real_noise, draws.real_timesteps)
-        assert_matches(discriminator(real, draws.real_timesteps), golden["real_logits"], rtol=1e-9, atol=1e-9)
+        assert_matches(discriminator(real, draws.real_timesteps).logits, golden["real_logits"], rtol=1e-9, atol=1e-9)
 
 
 def test_r1_equals_the_reference(objective, networks, golden, draws):
-    output = objective.discriminator_penalty(golden["real"], 0, draws=draws)
+    output = objective.r1_loss(Batch(golden["real"]), draws=draws)
     assert_matches(output.loss, 0.05 / 2 * golden["r1_penalty"].mean(), rtol=1e-9)
     output.loss.backward()
     key_map = stylegan2_discriminator_key_map(networks[1])
@@ -157,7 +158,7 @@ def test_r1_equals_the_reference(objective, networks, golden, draws):
 def test_path_length_penalty_equals_the_reference(objective, networks, golden, draws):
     draws.latent = draws.latent[:2]
     objective.mean_path_length = golden["pl_mean_before"].item()
-    output = objective.generator_penalty(golden["real"], 0, draws=draws)
+    output = objective.path_length_loss(Batch(golden["real"]), draws=draws)
     # The reference took the mean of this loss in float32.
     assert output.loss.item() == pytest.approx(golden["Greg.loss"].item(), rel=1e-6)
     assert output.logs["path_length"].item() == pytest.approx(golden["pl_lengths"].mean().item(), rel=1e-9)
@@ -204,22 +205,23 @@ def small_objective(**options) -> DiffusionGANObjective:
 def test_penalties_are_lazy_and_weighted_by_their_interval():
     objective = small_objective(r1_gamma=2.0, r1_interval=4)
     samples = torch.randn(8, 2)
-    due = [objective.discriminator_penalty(samples, step) is not None for step in range(9)]
-    assert due == [True, False, False, False] * 2 + [True]
-    assert objective.generator_penalty(samples, 0) is None
-    draws = objective.draw(samples)
+    halves = {half.name: half for half in objective.half_steps}
+    assert list(halves) == ["discriminator", "r1", "generator"] and halves["r1"].player == "discriminator"
+    assert [halves["r1"].is_due(step) for step in range(9)] == [True, False, False, False] * 2 + [True]
+    draws = objective.draw(Batch(samples))
     draws.real_noise = torch.randn_like(samples)
-    weighted = objective.discriminator_penalty(samples, 0, draws=draws)
+    weighted = objective.r1_loss(Batch(samples), draws=draws)
     assert weighted.loss.item() == pytest.approx(4 * weighted.logs["r1"].item(), rel=1e-5)
-    assert small_objective(r1_gamma=0.0).discriminator_penalty(samples, 0) is None
+    names = [half.name for half in small_objective(r1_gamma=0.0, path_length_weight=2.0).half_steps]
+    assert names == ["discriminator", "generator", "path_lengths"]
 
 
-def test_optimisers_are_slowed_down_only_for_penalties():
-    assert small_objective().discriminator_penalty_interval == 16
-    assert small_objective(r1_gamma=0).discriminator_penalty_interval is None
+def test_optimisers_are_adapted_only_to_penalties():
+    assert small_objective().players["discriminator"].lazy_interval == 16
+    assert small_objective(r1_gamma=0).players["discriminator"].lazy_interval is None
     # As in the published CIFAR-10 model: the interval counts although the weight is 0.
-    assert small_objective(path_length_weight=0, path_length_interval=4).generator_penalty_interval == 4
-    assert small_objective(path_length_weight=0, path_length_interval=0).generator_penalty_interval is None
+    assert small_objective(path_length_weight=0, path_length_interval=4).players["generator"].lazy_interval == 4
+    assert small_objective(path_length_weight=0, path_length_interval=0).players["generator"].lazy_interval is None
 
 
 def test_every_parameter_takes_part_in_every_step():
@@ -231,12 +233,12 @@ def test_every_parameter_takes_part_in_every_step():
     )
     samples = torch.rand(4, 1, 8, 8) * 2 - 1
     for network, step in (
-        (discriminator, objective.discriminator_step),
-        (discriminator, objective.discriminator_penalty),
-        (generator, objective.generator_step),
-        (generator, objective.generator_penalty),
+        (discriminator, objective.discriminator_loss),
+        (discriminator, objective.r1_loss),
+        (generator, objective.generator_loss),
+        (generator, objective.path_length_loss),
     ):
-        step(samples, 0).loss.backward()
+        step(Batch(samples)).loss.backward()
         missing = [name for name, parameter in network.named_parameters() if parameter.grad is None]
         assert not missing, f"{step.__name__}: {missing}"
         network.zero_grad()
@@ -248,7 +250,7 @@ def test_style_mixing_is_drawn_once_per_batch_at_its_rate():
         generator, torch.nn.Identity(), DiffusionGANScheduler(), 8, style_mixing_probability=0.9
     )
     torch.manual_seed(0)
-    drawn = [objective.draw(torch.zeros(2, 1, 8, 8)).style_mixing for _ in range(500)]
+    drawn = [objective.draw(Batch(torch.zeros(2, 1, 8, 8))).style_mixing for _ in range(500)]
     layers = [mixing[1] for mixing in drawn if mixing is not None]
     assert len(layers) / 500 == pytest.approx(0.9, abs=0.04)
     assert set(layers) == {1, 2, 3}  # num_ws is 4
@@ -260,8 +262,8 @@ def test_noise_adapts_over_the_steps():
     torch.nn.init.constant_(objective.discriminator.mlp.linear_out.bias, 10.0)  # quite sure that everything is real
     lengths = []
     for step in range(8):
-        objective.discriminator_step(torch.randn(8, 2), step)
-        lengths.append(objective.finish_step()["T"])
+        objective.discriminator_loss(Batch(torch.randn(8, 2)))
+        lengths.append(objective.finish_step(step)["T"])
     assert lengths[:3] == [10] * 3 and lengths[3] > 10 and lengths[7] >= lengths[3]
     state = objective.state_dict()
     other = small_objective()

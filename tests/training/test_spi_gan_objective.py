@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from gan_diffusion import MLPDiscriminator, SPIGANDiscriminator, SPIGANGenerator, SPIGANScheduler
+from gan_diffusion.data import Batch
+from gan_diffusion.models.outputs import DiscriminatorOutput
 from gan_diffusion.training import AdaptiveAugmentation, SPIGANDraws, SPIGANObjective
 
 
@@ -27,13 +29,13 @@ def test_losses_are_those_of_points_of_the_path_and_samples_of_the_same_position
     draws = SPIGANDraws(torch.linspace(0.1, 1, 8), noise=torch.randn(8, 1, 8, 8))
     point, terminal = objective.scheduler.interpolate(samples, draws.positions, draws.noise, return_terminal=True)
     with torch.no_grad():
-        real = objective.discriminator(point, draws.positions)
-        fake = objective.discriminator(objective.generator(terminal, draws.positions).sample, draws.positions)
-    output = objective.discriminator_step(samples, 0, draws=draws)
+        real = objective.discriminator(point, draws.positions).logits
+        fake = objective.discriminator(objective.generator(terminal, draws.positions).sample, draws.positions).logits
+    output = objective.discriminator_loss(Batch(samples), draws=draws)
     torch.testing.assert_close(output.logs["loss_d_real"], F.softplus(-real).mean())
     torch.testing.assert_close(output.logs["loss_d_fake"], F.softplus(fake).mean())
     torch.testing.assert_close(output.loss, F.softplus(-real).mean() + F.softplus(fake).mean())
-    output = objective.generator_step(samples, 0, draws=draws)
+    output = objective.generator_loss(Batch(samples), draws=draws)
     torch.testing.assert_close(output.loss, F.softplus(-fake).mean())
 
 
@@ -43,16 +45,16 @@ def test_gradients_reach_every_part_of_the_network_that_learns_and_no_other():
     # The last layer of the mapping starts at zero and lets nothing through to the layers before.
     torch.nn.init.normal_(generator.mapping.layers[-1].weight)
     for network, other, step in (
-        (discriminator, generator, objective.discriminator_step),
-        (discriminator, generator, objective.discriminator_penalty),
-        (generator, discriminator, objective.generator_step),
+        (discriminator, generator, objective.discriminator_loss),
+        (discriminator, generator, objective.r1_loss),
+        (generator, discriminator, objective.generator_loss),
     ):
-        step(images(), 0).loss.backward()
+        step(Batch(images())).loss.backward()
         missing = [name for name, parameter in network.named_parameters() if parameter.grad is None]
         assert not missing, f"{step.__name__}: {missing}"
         assert all(parameter.grad is None for parameter in other.parameters()), step.__name__
         network.zero_grad()
-    objective.generator_step(images(), 0).loss.backward()
+    objective.generator_loss(Batch(images())).loss.backward()
     for part in ("embedding", "mapping", "synthesis"):
         gradients = [parameter.grad.abs().sum() for parameter in getattr(generator, part).parameters()]
         assert sum(gradients) > 0, part
@@ -62,34 +64,35 @@ def test_gradients_reach_every_part_of_the_network_that_learns_and_no_other():
 def test_r1_is_that_of_the_point_and_not_of_the_position():
     class Quadratic(torch.nn.Module):
         def forward(self, sample, u):
-            return (sample.square().sum(dim=(1, 2, 3)) / 2 + 100 * u)[:, None]
+            return DiscriminatorOutput(logits=(sample.square().sum(dim=(1, 2, 3)) / 2 + 100 * u)[:, None])
 
     objective = make_objective(r1_gamma=3.0, r1_interval=4)
-    objective.discriminator = Quadratic()
+    objective.networks["discriminator"] = Quadratic()
     draws = SPIGANDraws(torch.linspace(0.1, 1, 8), noise=torch.randn(8, 1, 8, 8))
     point = objective.scheduler.interpolate(images(), draws.positions, draws.noise)
-    output = objective.discriminator_penalty(images(), 4, draws=draws)
+    output = objective.r1_loss(Batch(images()), draws=draws)
     expected = 3.0 / 2 * point.square().sum(dim=(1, 2, 3)).mean()
     torch.testing.assert_close(output.logs["r1"], expected)
     torch.testing.assert_close(output.loss.detach(), 4 * expected)
-    assert objective.discriminator_penalty(images(), 5) is None
-    assert make_objective(r1_gamma=0.0).discriminator_penalty(images(), 0) is None
+    halves = {half.name: half for half in objective.half_steps}
+    assert [halves["r1"].is_due(step) for step in range(5)] == [True, False, False, False, True]
+    assert [half.name for half in make_objective(r1_gamma=0.0).half_steps] == ["discriminator", "generator"]
 
 
 def test_a_still_mapping_on_clean_samples_is_a_plain_gan():
     """p_clean = 1 and r = 0: the losses of a GAN whose styles are the embedding of noise."""
     objective = make_objective(SPIGANScheduler(clean_probability=1.0))
     generator, samples = objective.generator, images()
-    draws = objective.draw(samples)
+    draws = objective.draw(Batch(samples))
     assert (draws.positions == 1).all()
     draws.noise = torch.randn(8, 1, 8, 8)
     scheduler = objective.scheduler
     terminal = scheduler.signal_coef * samples + scheduler.noise_coef * draws.noise
     with torch.no_grad():
         fake = generator.synthesize(generator.embed(terminal))
-        fake_logits = objective.discriminator(fake, 1.0)
-        real_logits = objective.discriminator(samples, 1.0)
-    output = objective.discriminator_step(samples, 0, draws=draws)
+        fake_logits = objective.discriminator(fake, 1.0).logits
+        real_logits = objective.discriminator(samples, 1.0).logits
+    output = objective.discriminator_loss(Batch(samples), draws=draws)
     torch.testing.assert_close(output.logs["loss_d_fake"], F.softplus(fake_logits).mean(), rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(output.logs["loss_d_real"], F.softplus(-real_logits).mean(), rtol=1e-5, atol=1e-6)
 
@@ -100,10 +103,10 @@ def test_a_generator_without_embedding_takes_latents():
     discriminator = MLPDiscriminator(hidden_dim=8, pairs=False, timestep_scale=1000.0)
     objective = SPIGANObjective(generator, discriminator, SPIGANScheduler())
     samples = torch.randn(16, 2)
-    assert objective.draw(samples).latent.shape == (16, 6)
-    assert make_objective().draw(images()).latent is None
-    assert objective.generator_step(samples, 0).loss.isfinite()
-    assert objective.discriminator_step(samples, 0).loss.isfinite()
+    assert objective.draw(Batch(samples)).latent.shape == (16, 6)
+    assert make_objective().draw(Batch(images())).latent is None
+    assert objective.generator_loss(Batch(samples)).loss.isfinite()
+    assert objective.discriminator_loss(Batch(samples)).loss.isfinite()
 
 
 def test_augmentation_follows_clean_samples_alone():
@@ -111,20 +114,20 @@ def test_augmentation_follows_clean_samples_alone():
         """Certain of clean samples, and that all others are generated."""
 
         def forward(self, sample, u):
-            return torch.where(u == 1, 1.0, -1.0)[:, None] + 0 * sample.sum()
+            return DiscriminatorOutput(logits=torch.where(u == 1, 1.0, -1.0)[:, None] + 0 * sample.sum())
 
     augmentation = AdaptiveAugmentation(adaptation_kimg=0.1)
     objective = make_objective(
         SPIGANScheduler(clean_probability=0.25), augmentation=augmentation, update_interval=2, r1_gamma=0.0
     )
-    objective.discriminator = Sure()
+    objective.networks["discriminator"] = Sure()
     torch.manual_seed(1)
     clean = 0
     for step in range(4):
-        draws = objective.draw(images(32))
+        draws = objective.draw(Batch(images(32)))
         clean += int((draws.positions == 1).sum())
-        objective.discriminator_step(images(32), step, draws=draws)
-        logs = objective.finish_step()
+        objective.discriminator_loss(Batch(images(32)), draws=draws)
+        logs = objective.finish_step(step)
     assert logs["augmentation_p"] == pytest.approx(clean / 100)
 
     state = objective.state_dict()
@@ -137,8 +140,8 @@ def test_augmentation_waits_for_clean_samples():
     objective = make_objective(
         SPIGANScheduler(clean_probability=0.0), augmentation=AdaptiveAugmentation(), update_interval=1
     )
-    objective.discriminator_step(images(), 0)
-    assert objective.finish_step() == {"augmentation_p": 0.0}
+    objective.discriminator_loss(Batch(images()))
+    assert objective.finish_step(0) == {"augmentation_p": 0.0}
 
 
 @pytest.mark.parametrize("options", [{"r1_gamma": -1.0}, {"r1_gamma": math.nan}, {"r1_interval": 0}])

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from gan_diffusion import MLPDiscriminator, SPIGANGenerator, SPIGANScheduler
+from gan_diffusion.data import Batch
 from gan_diffusion.training import SPIGANObjective
 
 
@@ -32,22 +33,17 @@ def trained() -> SPIGANObjective:
         data_dim=8, hidden_dim=64, num_layers=2, num_octaves=0, pairs=False, timestep_scale=1000.0
     )
     objective = SPIGANObjective(generator, discriminator, SPIGANScheduler(), r1_gamma=0.1, r1_interval=4)
-    halves = [
-        (torch.optim.Adam(network.parameters(), 2e-3, (0.0, 0.9), fused=True), losses)
-        for network, losses in (
-            (discriminator, (objective.discriminator_step, objective.discriminator_penalty)),
-            (generator, (objective.generator_step,)),
-        )
-    ]
+    optimizers = {
+        name: torch.optim.Adam(objective.networks[name].parameters(), 2e-3, (0.0, 0.9), fused=True)
+        for name in objective.players
+    }
     for step in range(800):
-        samples = signals(128)
-        for optimizer, losses in halves:
-            for loss in losses:
-                output = loss(samples, step)
-                if output is not None:
-                    output.loss.backward()
-                    optimizer.step()
-                    optimizer.zero_grad()
+        batch = Batch(signals(128))
+        for half in objective.half_steps:
+            if half.is_due(step):
+                half.loss(batch).loss.backward()
+                optimizers[half.player].step()
+                optimizers[half.player].zero_grad()
     return objective
 
 
@@ -79,7 +75,7 @@ def test_samples_are_of_both_kinds(trained):
 def test_discriminator_is_sensitive_to_the_position(trained):
     point = trained.scheduler.interpolate(signals(200), 0.5)
     with torch.no_grad():
-        logits = torch.stack([trained.discriminator(point, u) for u in POSITIONS])
+        logits = torch.stack([trained.discriminator(point, u).logits for u in POSITIONS])
     assert logits.std(dim=0).mean() > 0.1
     # A point half way to the noise is no clean sample.
     assert logits[-1].mean() < logits[1].mean() - 0.3

@@ -38,7 +38,7 @@ class OptimizationArguments:
     """
 
     seed: int = option(1024, "Seed of everything that is drawn.")
-    train_batch_size: int = option(32, "Batch size, per process and accumulation step.")
+    train_batch_size: int = option(32, "Batch size, per process and accumulation step.", free=True)
     gradient_accumulation_steps: int = option(1, "Batches per training step.", free=True)
     num_train_epochs: int = option(100, "Passes over the data.", free=True)
     max_train_steps: int | None = option(None, "Training steps in all. Excludes num_train_epochs.", free=True)
@@ -168,7 +168,10 @@ class TrainingArguments:
         optimization ([`OptimizationArguments`]): How the networks learn.
         run ([`RunArguments`]): Files, reports and resources.
         method (`Any`): The options of the method, such as [`DDGANArguments`].
-        notes (`list[str]`): What was decided on the way, to be shown when the training begins.
+        notes (`list[str]`, defaults to `[]`): What was decided on the way, to be shown when the training begins.
+
+    Raises:
+        ValueError: If an option to change on resume is unknown.
     """
 
     data: DataArguments
@@ -176,6 +179,12 @@ class TrainingArguments:
     run: RunArguments
     method: Any
     notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        changeable = {*self.settings(free=False), "train_batch_size"}
+        unknown = sorted(set(self.run.change_on_resume) - changeable)
+        if unknown:
+            raise ValueError(f"`--change_on_resume` must name options out of {sorted(changeable)}, got {unknown}.")
 
     @property
     def groups(self) -> tuple:

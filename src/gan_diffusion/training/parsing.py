@@ -4,6 +4,7 @@
 """From recipe and command line to options: what is typed wins over the recipe, and the recipe over the defaults."""
 
 import argparse
+import copy
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -57,8 +58,18 @@ def parse_arguments(
         parser.error(str(error))
 
 
+class _Parser(HfArgumentParser):
+    """Takes the help text alone from a field's metadata, where the base class takes all of it."""
+
+    @staticmethod
+    def _parse_dataclass_field(parser, field):
+        plain = copy.copy(field)
+        plain.metadata = {"help": field.metadata["help"]}
+        HfArgumentParser._parse_dataclass_field(parser, plain)
+
+
 def _parser(groups: tuple[type, ...], **options) -> HfArgumentParser:
-    return HfArgumentParser(
+    return _Parser(
         groups,
         usage="%(prog)s --recipe RECIPE --output_dir FOLDER [options]; --help explains all options",
         allow_abbrev=False,

@@ -1,0 +1,112 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+import torch
+from datasets import ClassLabel, Dataset, Features
+from datasets import Image as HFImage
+from PIL import Image
+
+from gan_diffusion.data import DataArguments, load_samples
+from gan_diffusion.data.sources import load_digits
+
+
+def arguments(**options) -> DataArguments:
+    return DataArguments(**options)
+
+
+def gradient_image(mode: str, size: tuple[int, int] = (12, 8)) -> Image.Image:
+    """An image whose grey value grows from left to right."""
+    ramp = np.tile(np.linspace(0, 255, size[0]).astype(np.uint8), (size[1], 1))
+    if mode == "I;16":
+        return Image.fromarray(ramp.astype(np.uint16) * 257)
+    return Image.fromarray(ramp).convert(mode)
+
+
+@pytest.fixture
+def image_folder(tmp_path):
+    """Two classes of images in many modes and sizes."""
+    for number, (kind, mode) in enumerate(
+        [("cat", "RGB"), ("cat", "L"), ("dog", "RGBA"), ("dog", "P"), ("dog", "LA")]
+    ):
+        folder = tmp_path / "images" / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        gradient_image(mode, (12 + number, 8 + number)).save(folder / f"{number}.png")
+    return tmp_path / "images"
+
+
+def test_image_folder_with_classes(image_folder):
+    dataset = load_samples(arguments(train_data_dir=str(image_folder)), (3, 8, 8))
+    assert len(dataset) == 5 and dataset.num_classes == 2
+    batch = dataset.__getitems__([0, 4])
+    assert batch["samples"].shape == (2, 3, 8, 8) and batch["samples"].dtype == torch.uint8
+    assert batch["class_labels"].tolist() == [0, 1]
+
+
+def test_parquet(tmp_path):
+    features = Features({"picture": HFImage(), "kind": ClassLabel(names=["a", "b", "c"])})
+    rows = {"picture": [gradient_image("RGB") for _ in range(4)], "kind": [0, 2, 1, 0]}
+    Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "train.parquet")
+    dataset = load_samples(
+        arguments(train_data_dir=str(tmp_path), image_column="picture", label_column="kind", max_train_samples=3),
+        (1, 8, 8),
+    )
+    batch = dataset.__getitems__([0, 1, 2])
+    assert batch["samples"].shape == (3, 1, 8, 8) and batch["class_labels"].tolist() == [0, 2, 1]
+    assert dataset.num_classes == 3
+    with pytest.raises(ValueError, match="image_column.*picture.*'image'"):
+        load_samples(arguments(train_data_dir=str(tmp_path)), (1, 8, 8))
+
+
+def test_broken_images_are_named(image_folder):
+    (image_folder / "cat" / "bad.png").write_bytes(b"not an image")
+    (image_folder / "dog" / "short.png").write_bytes((image_folder / "dog" / "2.png").read_bytes()[:60])
+    with pytest.raises(ValueError, match="2 unreadable images.*bad.png.*short.png"):
+        load_samples(arguments(train_data_dir=str(image_folder)), (3, 8, 8))
+
+
+def test_an_image_that_breaks_later_is_named(image_folder):
+    dataset = load_samples(arguments(train_data_dir=str(image_folder)), (3, 8, 8))
+    (image_folder / "cat" / "0.png").write_bytes(b"gone")
+    with pytest.raises(ValueError, match="0.png"):
+        dataset.__getitems__([0])
+
+
+def test_missing_and_empty_folders_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="must be a folder"):
+        load_samples(arguments(train_data_dir=str(tmp_path / "nowhere")), (3, 8, 8))
+    with pytest.raises(ValueError, match="must hold images"):
+        load_samples(arguments(train_data_dir=str(tmp_path)), (3, 8, 8))
+
+
+def test_data_that_does_not_fit_the_model_is_refused():
+    with pytest.raises(ValueError, match=r"\(1, 8, 8\).*\(3, 32, 32\)"):
+        load_samples(arguments(dataset_name="digits"), (3, 32, 32))
+    with pytest.raises(ValueError, match="vectors of 2 values"):
+        load_samples(arguments(train_data_dir="anywhere"), (2,))
+
+
+def test_labels_are_asked_for_when_needed(tmp_path):
+    gradient_image("L").save(tmp_path / "0.png")
+    with pytest.raises(ValueError, match="class_conditional"):
+        load_samples(arguments(train_data_dir=str(tmp_path), class_conditional=True), (1, 8, 8))
+
+
+def test_stacked_channels_are_fixed_random_triples(tmp_path):
+    for value in range(6):
+        Image.new("L", (4, 4), 40 * value).save(tmp_path / f"{value}.png")
+    options = arguments(train_data_dir=str(tmp_path), stack_channels=True, resize_mode="pad")
+    first, again = (load_samples(options, (3, 8, 8)) for _ in range(2))
+    assert len(first) == 12
+    images = first.__getitems__(range(12))["samples"]
+    assert images.shape == (12, 3, 8, 8) and torch.equal(images, again.__getitems__(range(12))["samples"])
+    for channel in range(3):
+        for half in (slice(6), slice(6, 12)):
+            assert sorted(images[half, channel, 4, 4].tolist()) == [0, 40, 80, 120, 160, 200]
+    assert not torch.equal(images[:, 0], images[:, 1])
+
+
+def test_digits():
+    digits = load_digits()
+    assert digits.samples.shape == (1797, 1, 8, 8) and digits.num_classes == 10
+    assert digits.samples.min() == -1 and digits.samples.max() == 1
