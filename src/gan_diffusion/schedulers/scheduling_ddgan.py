@@ -75,8 +75,8 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         step_signal_coefs, step_noise_coefs (`torch.Tensor` of shape (T + 1,)): sqrt(1 - beta_i), sqrt(beta_i).
         signal_coefs, noise_coefs (`torch.Tensor` of shape (T + 1,)): x_i = signal_coefs[i] x_0 + noise_coefs[i] n.
         alphas_cumprod (`torch.Tensor` of shape (T,)): product of 1 - beta over the steps up to x_{t+1}.
-        posterior_coef_x0, posterior_coef_xt, posterior_variance, posterior_std (`torch.Tensor` of shape (T,)):
-            x_t = posterior_coef_x0[t] x_0 + posterior_coef_xt[t] x_{t+1} + posterior_std[t] n.
+        posterior_coef_x_0, posterior_coef_x_tp1, posterior_variance, posterior_std (`torch.Tensor` of shape (T,)):
+            x_t = posterior_coef_x_0[t] x_0 + posterior_coef_x_tp1[t] x_{t+1} + posterior_std[t] n.
 
     Raises:
         ValueError: if an argument is out of its range or the schedule is unknown.
@@ -134,8 +134,8 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         self.alphas_cumprod = alphas.cumprod(0)
         alphas_cumprod_prev = torch.cat([torch.ones(1), self.alphas_cumprod[:-1]])
         self.posterior_variance = betas * (1.0 - alphas_cumprod_prev) / (1.0 - self.alphas_cumprod)
-        self.posterior_coef_x0 = betas * alphas_cumprod_prev.sqrt() / (1.0 - self.alphas_cumprod)
-        self.posterior_coef_xt = (1.0 - alphas_cumprod_prev) * alphas.sqrt() / (1.0 - self.alphas_cumprod)
+        self.posterior_coef_x_0 = betas * alphas_cumprod_prev.sqrt() / (1.0 - self.alphas_cumprod)
+        self.posterior_coef_x_tp1 = (1.0 - alphas_cumprod_prev) * alphas.sqrt() / (1.0 - self.alphas_cumprod)
         # Through the logarithm, as in the reference, for the same rounding.
         self.posterior_std = torch.exp(0.5 * self.posterior_variance.clamp(min=1e-20).log())
         self.posterior_std[0] = 0.0  # The last denoising step adds no noise.
@@ -306,8 +306,8 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         prev_sample = noising.posterior_step(
             model_output,
             sample,
-            self._table("posterior_coef_x0", device),
-            self._table("posterior_coef_xt", device),
+            self._table("posterior_coef_x_0", device),
+            self._table("posterior_coef_x_tp1", device),
             self._table("posterior_std", device),
             timestep,
             noise=variance_noise,

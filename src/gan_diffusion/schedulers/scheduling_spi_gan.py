@@ -194,7 +194,7 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
             generator=generator,
             flip=flip,
             dtype=dtype,
-            return_end=return_terminal,
+            return_terminal=return_terminal,
         )
 
     def add_noise(
