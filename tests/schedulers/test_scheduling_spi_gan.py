@@ -196,5 +196,5 @@ def test_bad_input_is_refused():
             scheduler.interpolate(x, u)
     with pytest.raises(ValueError, match="noise"):
         scheduler.diffuse(x, torch.randn(2, 4))
-    with pytest.raises(ValueError, match="`batch_size` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`batch_size` must be an integer of at least 1, got 0"):
         scheduler.sample_positions(0)

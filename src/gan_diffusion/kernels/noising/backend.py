@@ -97,14 +97,14 @@ def record(operation: str, backend: str) -> None:
 def _check_triton(device):
     if not HAS_TRITON:
         raise ImportError(
-            "`mode` must be 'auto' or 'reference' because triton is not installed, got 'triton'. Install triton to use "
-            "its kernels."
+            "`mode` must be 'auto' or 'reference' because triton is not installed, got 'triton'. Install triton to "
+            "use its kernels."
         )
     if device.type not in TRITON_DEVICES:
         from . import launch
 
         if not launch.INTERPRETED:
             raise ValueError(
-                f"`mode` must be 'auto' or 'reference' for samples on {device}, got 'triton'. Move them to a GPU, or set "
-                "TRITON_INTERPRET=1 before the first use to interpret the kernels."
+                f"`mode` must be 'auto' or 'reference' for samples on {device}, got 'triton'. Move them to a GPU, or "
+                "set TRITON_INTERPRET=1 before the first use to interpret the kernels."
             )

@@ -149,7 +149,7 @@ def _check_device(name, tensor, like_name, like):
 def _check_constant(name, tensor):
     if tensor.requires_grad:
         raise ValueError(
-            f"`{name}` must not require a gradient, got a tensor that does. Detach it: only samples are differentiated."
+            f"`{name}` must not require a gradient, got a tensor that does. Detach it: only samples have gradients."
         )
 
 

@@ -16,7 +16,7 @@ def pixels_to_images(
     """
     Maps uint8 pixels to images in [-1, 1], with the numbers that the kernels compute.
 
-    The other functions take pixels as they are. This one is for a clean image that a gradient is taken with respect to.
+    The other functions take pixels as they are. Use this one where the gradient of a clean image is needed.
 
     Args:
         pixels (`torch.Tensor` of shape (B, ...)):

@@ -101,8 +101,8 @@ def normal(shape: torch.Size | tuple[int, ...], seeds: torch.Tensor, stream: int
         shape (`torch.Size`):
             Shape of the result, (B, ...).
         seeds (`torch.Tensor` of shape (1,) or (B,)):
-            int64; one seed for the whole tensor, or one per sample: then sample b holds the numbers that a batch of one
-            would get from seed b.
+            int64; one seed for the whole tensor, or one per sample: then sample b holds the numbers that a batch of
+            one would get from seed b.
         stream (`int`, defaults to 0):
             Different streams of one seed are independent.
 
