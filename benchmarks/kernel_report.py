@@ -93,8 +93,8 @@ def main_cases() -> list[Case]:
         ("posterior_step backward", "posterior_step_adjoint_kernel", floats, 1, 2, none),
         ("straight_path", "straight_path_kernel", floats + pixels, 1, 1, {}),
         ("straight_path backward", "straight_path_kernel", floats, 1, 1, none),
-        ("straight_path and end", "straight_path_kernel", floats + pixels, 1, 2, {"END": True}),
-        ("straight_path and end backward", "straight_path_adjoint_kernel", floats, 2, 1, none),
+        ("straight_path and terminal", "straight_path_kernel", floats + pixels, 1, 2, {"TERMINAL": True}),
+        ("straight_path and terminal backward", "straight_path_adjoint_kernel", floats, 2, 1, none),
     ):
         for sample, result in dtypes:
             moved = reads * BYTES[sample] + writes * BYTES[result]
@@ -127,14 +127,14 @@ def compile_case(case: Case, target: str):
         "CHANNELS": 0,
         "WIDTH": 0,
         "APPROX": target.startswith("sm_"),
-        "t_stride": 1,
-        "u_stride": 1,
+        "timestep_stride": 1,
+        "position_stride": 1,
     } | case.constants
     absent = {
         "N": constants["NOISE"] != 1,
         "SEEDS": constants["NOISE"] != 2,
         "FLIP": not constants["WIDTH"],
-        "OUT_END": "END" not in constants,
+        "OUT_TERMINAL": "TERMINAL" not in constants,
     }
     absent["N_T"] = absent["N_TP1"] = absent["N"]
     kernel = getattr(triton_kernels, case.kernel)
@@ -155,12 +155,12 @@ def compile_case(case: Case, target: str):
 
 
 def _pointee(name, case):
-    if name in ("SEEDS", "T"):
+    if name in ("SEEDS", "TIMESTEPS"):
         return "i64"
     if name == "FLIP":
         return "i1"
-    if name in ("X", "X_0", "X_TP1", "N", "N_T", "N_TP1"):
-        return case.sample if case.sample != "u8" or name == "X" else case.result
+    if name in ("X_0", "X_TP1", "N", "N_T", "N_TP1"):
+        return case.sample if case.sample != "u8" or name == "X_0" else case.result
     return case.result if name.startswith(("OUT", "G")) else "fp32"
 
 
@@ -284,7 +284,7 @@ def _sample_bytes(case, opcodes):
         if match:
             total += count * {"U8": 1, "U16": 2, "64": 8, "128": 16, None: 4}[match[2]]
     mode = case.constants.get("NOISE", 2)
-    coefficients = {"T": 8, "U": 4, "A": 4, "A_CUM": 4, "C_0": 4, "C_T": 4}
+    coefficients = {"TIMESTEPS": 8, "POSITIONS": 4, "A": 4, "A_CUM": 4, "C_0": 4, "C_TP1": 4}
     coefficients |= dict.fromkeys(("S", "S_CUM", "STD"), 4 if mode else 0)
     coefficients |= {"SEEDS": 8 if mode == 2 else 0, "FLIP": 1 if "WIDTH" in case.constants else 0}
     return total - sum(coefficients.get(name, 0) for name in getattr(triton_kernels, case.kernel).arg_names)

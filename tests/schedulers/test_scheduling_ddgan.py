@@ -39,8 +39,8 @@ def test_tables_equal_the_reference(tag):
         "post.alphas_cumprod": cumprod,
         "post.alphas_cumprod_prev": torch.cat([torch.ones(1), cumprod[:-1]]),
         "post.posterior_variance": scheduler.posterior_variance,
-        "post.posterior_mean_coef1": scheduler.posterior_coef_x0,
-        "post.posterior_mean_coef2": scheduler.posterior_coef_xt,
+        "post.posterior_mean_coef1": scheduler.posterior_coef_x_0,
+        "post.posterior_mean_coef2": scheduler.posterior_coef_x_tp1,
         "post.posterior_log_variance_clipped": scheduler.posterior_variance.clamp(min=1e-20).log(),
         "post.sqrt_alphas_cumprod": cumprod.sqrt(),
         "post.sqrt_recip_alphas_cumprod": cumprod.rsqrt(),
@@ -95,13 +95,13 @@ def test_posterior_is_the_gaussian_one(steps):
     variance = 1 / precision
     torch.testing.assert_close(scheduler.posterior_variance[1:].double(), variance, rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(
-        scheduler.posterior_coef_x0[1:].double(), variance * signal[1:-1] / prior_variance[1:], rtol=1e-4, atol=1e-6
+        scheduler.posterior_coef_x_0[1:].double(), variance * signal[1:-1] / prior_variance[1:], rtol=1e-4, atol=1e-6
     )
     torch.testing.assert_close(
-        scheduler.posterior_coef_xt[1:].double(), variance * (1 - beta[1:]).sqrt() / beta[1:], rtol=1e-4, atol=1e-6
+        scheduler.posterior_coef_x_tp1[1:].double(), variance * (1 - beta[1:]).sqrt() / beta[1:], rtol=1e-4, atol=1e-6
     )
-    torch.testing.assert_close(scheduler.posterior_coef_x0[0], torch.tensor(1.0), rtol=1e-5, atol=0)
-    assert scheduler.posterior_coef_xt[0] == 0
+    torch.testing.assert_close(scheduler.posterior_coef_x_0[0], torch.tensor(1.0), rtol=1e-5, atol=0)
+    assert scheduler.posterior_coef_x_tp1[0] == 0
 
 
 def test_pair_agrees_with_the_marginal_in_distribution():
@@ -142,7 +142,7 @@ def test_gradient_reaches_the_prediction():
     prediction = torch.randn(4, 2, requires_grad=True)
     t = torch.tensor([0, 1, 2, 3])
     scheduler.step(prediction, t, torch.randn(4, 2)).prev_sample.sum().backward()
-    torch.testing.assert_close(prediction.grad, scheduler.posterior_coef_x0[t, None].expand(4, 2))
+    torch.testing.assert_close(prediction.grad, scheduler.posterior_coef_x_0[t, None].expand(4, 2))
 
 
 def test_generator_makes_steps_reproducible():

@@ -28,21 +28,21 @@ def test_coefficients_of_the_noisy_end():
 def test_ends_are_exact(shape):
     scheduler = SPIGANScheduler()
     x_0, n = torch.randn((2, *shape), generator=seeded())
-    data, x_t = scheduler.interpolate(x_0, 1.0, noise=n, return_terminal=True)
+    data, x_T = scheduler.interpolate(x_0, 1.0, noise=n, return_terminal=True)
     assert torch.equal(data, x_0)
     noisy, again = scheduler.interpolate(x_0, 0.0, noise=n, return_terminal=True)
-    assert torch.equal(noisy, x_t) and torch.equal(again, x_t)
-    assert torch.equal(scheduler.diffuse(x_0, n), x_t)
-    torch.testing.assert_close(x_t, scheduler.signal_coef * x_0 + scheduler.noise_coef * n)
+    assert torch.equal(noisy, x_T) and torch.equal(again, x_T)
+    assert torch.equal(scheduler.diffuse(x_0, n), x_T)
+    torch.testing.assert_close(x_T, scheduler.signal_coef * x_0 + scheduler.noise_coef * n)
 
 
 def test_path_is_straight():
     scheduler = SPIGANScheduler()
     x_0, n = torch.randn(2, 3, 5, generator=seeded(), dtype=torch.float64)
     points = [scheduler.interpolate(x_0, u / 8, noise=n) for u in range(9)]
-    x_t = points[0]
+    x_T = points[0]
     for start, end in zip(points[:-1], points[1:], strict=True):
-        torch.testing.assert_close(8 * (end - start), x_0 - x_t, rtol=1e-12, atol=1e-13)
+        torch.testing.assert_close(8 * (end - start), x_0 - x_T, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("u", [0.1, 0.5, 0.9])
@@ -68,8 +68,8 @@ def test_gradient_reaches_the_sample_twice():
     scheduler = SPIGANScheduler()
     x_0 = torch.randn(3, 2, requires_grad=True)
     u = torch.tensor([0.25, 0.5, 1.0])
-    sample, x_t = scheduler.interpolate(x_0, u, return_terminal=True)
-    (gradient,) = torch.autograd.grad(sample.pow(3).sum() + x_t.sum(), x_0, create_graph=True)
+    sample, x_T = scheduler.interpolate(x_0, u, return_terminal=True)
+    (gradient,) = torch.autograd.grad(sample.pow(3).sum() + x_T.sum(), x_0, create_graph=True)
     gain = u + (1 - u) * scheduler.signal_coef
     torch.testing.assert_close(gradient, gain[:, None] * 3 * sample.detach() ** 2 + scheduler.signal_coef)
     (second,) = torch.autograd.grad(gradient.sum(), x_0)
@@ -196,5 +196,5 @@ def test_bad_input_is_refused():
             scheduler.interpolate(x, u)
     with pytest.raises(ValueError, match="noise"):
         scheduler.diffuse(x, torch.randn(2, 4))
-    with pytest.raises(ValueError, match="`batch_size` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`batch_size` must be an integer of at least 1, got 0"):
         scheduler.sample_positions(0)

@@ -3,8 +3,8 @@
 
 """The forward process and the reverse step of denoising diffusion GANs (Xiao et al. 2022, arXiv 2112.07804).
 
-State index i = 0..T: x_0 is data, x_T is nearly pure noise. A timestep t = 0..T-1 names the step x_{t+1} -> x_t, so it is
-the index of the less noisy of the two states, and the generator takes x_{t+1} at timestep t.
+The states of the process are x_0, ..., x_T: x_0 is data and x_T nearly pure noise. A timestep t in 0..T-1 names the
+step from x_{t+1} to x_t. So t is the index of the less noisy state, and the generator takes x_{t+1} at timestep t.
 """
 
 import math
@@ -17,7 +17,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin
 from diffusers.utils import BaseOutput
 
 from ..kernels import noising
-from .tables import TablesMixin
+from .common import TablesMixin, check_integer
 
 
 # Start of the time grid; the process is defined on (0, 1].
@@ -33,7 +33,7 @@ class DDGANSchedulerOutput(BaseOutput):
 
     Args:
         prev_sample (`torch.Tensor`):
-            x_t, drawn from the posterior; same shape as the sample.
+            x_t, drawn from the posterior, in the shape of the sample.
         pred_original_sample (`torch.Tensor`):
             The prediction of x_0 that the step was made with.
     """
@@ -50,17 +50,45 @@ def _marginal_variance(times: torch.Tensor, beta_schedule: str, beta_min: float,
     return 1.0 - torch.exp(2.0 * log_mean)
 
 
+def _scheduled_betas(num_steps: int, beta_schedule: str, beta_min: float, beta_max: float) -> torch.Tensor:
+    """Variances of the steps to x_1, ..., x_T, in float64."""
+    if beta_schedule not in ("vp", "geometric"):
+        raise ValueError(f"`beta_schedule` must be 'vp' or 'geometric', got {beta_schedule!r}.")
+    upper = 1.0 if beta_schedule == "geometric" else math.inf
+    if not 0 < beta_min < beta_max < upper:
+        raise ValueError(
+            f"`beta_min` and `beta_max` must satisfy 0 < beta_min < beta_max < {upper} with the {beta_schedule!r} "
+            f"schedule, got {beta_min} and {beta_max}."
+        )
+    # The division comes first, as in the reference: the other order differs in the last bit.
+    grid = torch.arange(num_steps + 1, dtype=torch.float64) / num_steps
+    times = grid * (1.0 - _TIME_EPS) + _TIME_EPS
+    signal_power = 1.0 - _marginal_variance(times, beta_schedule, beta_min, beta_max)
+    return 1.0 - signal_power[1:] / signal_power[:-1]
+
+
+def _checked_betas(trained_betas: list[float], num_steps: int) -> torch.Tensor:
+    """The given variances of the steps to x_1, ..., x_T, in float64."""
+    betas = torch.tensor(trained_betas, dtype=torch.float64)
+    if betas.shape != (num_steps,) or not ((betas > 0) & (betas < 1)).all():
+        raise ValueError(
+            f"`trained_betas` must hold {num_steps} values in (0, 1), one per timestep, got {list(trained_betas)}."
+        )
+    return betas
+
+
 class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
     """
-    A diffusion of a few large steps whose reverse steps are drawn from the Gaussian posterior q(x_t | x_{t+1}, x_0), with
-    x_0 predicted by a generator.
+    A diffusion of a few large steps. A reverse step draws from the Gaussian posterior q(x_t | x_{t+1}, x_0), with x_0
+    predicted by a generator.
 
-    Samples may have any shape (B, ...): images (B, C, H, W) in [-1, 1], vectors (B, D). The tables are computed in float64
-    up to the betas and in float32 from there on, as in the reference implementation, whose numbers they equal.
+    Samples may have any shape (B, ...): images (B, C, H, W) in [-1, 1], vectors (B, D). The betas are computed in
+    float64 and everything after them in float32, as in the reference implementation, so that the tables equal its
+    numbers.
 
     Args:
         num_train_timesteps (`int`, defaults to 4):
-            T, the number of denoising steps, at least 1. The network learns these steps and no others.
+            T, the number of denoising steps, at least 1. The generator learns these steps and no others.
         beta_schedule (`str`, defaults to `"vp"`):
             `"vp"` (variance preserving) or `"geometric"`; the latter needs 0 < beta_min < beta_max < 1.
         beta_min (`float`, defaults to 0.1):
@@ -71,18 +99,21 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
             The T step variances, each in (0, 1), instead of a schedule.
 
     Attributes:
-        betas (`torch.Tensor` of shape (T + 1,)): variance of the step to state i; the first entry belongs to no step.
-        step_signal_coefs, step_noise_coefs (`torch.Tensor` of shape (T + 1,)): sqrt(1 - beta_i), sqrt(beta_i).
-        signal_coefs, noise_coefs (`torch.Tensor` of shape (T + 1,)): x_i = signal_coefs[i] x_0 + noise_coefs[i] n.
-        alphas_cumprod (`torch.Tensor` of shape (T,)): product of 1 - beta over the steps up to x_{t+1}.
-        posterior_coef_x0, posterior_coef_xt, posterior_variance, posterior_std (`torch.Tensor` of shape (T,)):
-            x_t = posterior_coef_x0[t] x_0 + posterior_coef_xt[t] x_{t+1} + posterior_std[t] n.
+        betas (`torch.Tensor` of shape (T + 1,)):
+            Variance of the step to x_i; the first entry belongs to no step.
+        step_signal_coefs, step_noise_coefs (`torch.Tensor` of shape (T + 1,)):
+            sqrt(1 - beta_i), sqrt(beta_i).
+        signal_coefs, noise_coefs (`torch.Tensor` of shape (T + 1,)):
+            x_i = signal_coefs[i] x_0 + noise_coefs[i] n.
+        alphas_cumprod (`torch.Tensor` of shape (T,)):
+            Product of 1 - beta over the steps up to x_{t+1}.
+        posterior_coef_x_0, posterior_coef_x_tp1, posterior_variance, posterior_std (`torch.Tensor` of shape (T,)):
+            x_t = posterior_coef_x_0[t] x_0 + posterior_coef_x_tp1[t] x_{t+1} + posterior_std[t] n.
 
     Raises:
-        ValueError: if an argument is out of its range or the schedule is unknown.
+        ValueError: If an argument is out of its range or the schedule is unknown.
     """
 
-    _compatibles: list[str] = []
     order = 1
 
     @register_to_config
@@ -94,33 +125,21 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         beta_max: float = 20.0,
         trained_betas: list[float] | None = None,
     ):
-        if num_train_timesteps < 1:
-            raise ValueError(f"`num_train_timesteps` must be at least 1, got {num_train_timesteps}.")
-        if trained_betas is not None:
-            step_betas = torch.tensor(trained_betas, dtype=torch.float64)
-            if step_betas.shape != (num_train_timesteps,) or not ((step_betas > 0) & (step_betas < 1)).all():
-                raise ValueError(
-                    f"`trained_betas` must hold {num_train_timesteps} values in (0, 1), one per timestep, "
-                    f"got {list(trained_betas)}."
-                )
+        check_integer("num_train_timesteps", num_train_timesteps, 1)
+        if trained_betas is None:
+            step_betas = _scheduled_betas(num_train_timesteps, beta_schedule, beta_min, beta_max)
         else:
-            if beta_schedule not in ("vp", "geometric"):
-                raise ValueError(f"`beta_schedule` must be 'vp' or 'geometric', got {beta_schedule!r}.")
-            upper = 1.0 if beta_schedule == "geometric" else math.inf
-            if not 0 < beta_min < beta_max < upper:
-                raise ValueError(
-                    f"`beta_min` and `beta_max` must satisfy 0 < beta_min < beta_max < {upper} with the "
-                    f"{beta_schedule!r} schedule, got {beta_min} and {beta_max}."
-                )
-            # The division comes first, as in the reference: the other order differs in the last bit.
-            grid = torch.arange(num_train_timesteps + 1, dtype=torch.float64) / num_train_timesteps
-            times = grid * (1.0 - _TIME_EPS) + _TIME_EPS
-            signal_power = 1.0 - _marginal_variance(times, beta_schedule, beta_min, beta_max)
-            step_betas = 1.0 - signal_power[1:] / signal_power[:-1]
-
+            step_betas = _checked_betas(trained_betas, num_train_timesteps)
         self.betas = torch.cat([torch.tensor([_FIRST_BETA], dtype=torch.float64), step_betas]).float()
+        self._build_forward_tables()
+        self._build_posterior_tables()
 
-        # Forward process, indexed by state.
+        self.init_noise_sigma = 1.0
+        self.num_inference_steps: int | None = None
+        self.timesteps = torch.arange(num_train_timesteps - 1, -1, -1)
+
+    def _build_forward_tables(self) -> None:
+        """Coefficients of the forward process, indexed by state."""
         self.step_noise_coefs = self.betas.sqrt()
         self.step_signal_coefs = (1.0 - self.betas).sqrt()
         # In numpy, as in the reference, for the same last bit: torch accumulates the product in float64.
@@ -128,21 +147,18 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         self.signal_coefs = torch.from_numpy(signal_coefs)
         self.noise_coefs = torch.from_numpy(np.sqrt(1.0 - signal_coefs**2))
 
-        # Posterior, indexed by timestep.
+    def _build_posterior_tables(self) -> None:
+        """Coefficients of the posterior, indexed by timestep."""
         betas = self.betas[1:]
         alphas = 1.0 - betas
         self.alphas_cumprod = alphas.cumprod(0)
         alphas_cumprod_prev = torch.cat([torch.ones(1), self.alphas_cumprod[:-1]])
         self.posterior_variance = betas * (1.0 - alphas_cumprod_prev) / (1.0 - self.alphas_cumprod)
-        self.posterior_coef_x0 = betas * alphas_cumprod_prev.sqrt() / (1.0 - self.alphas_cumprod)
-        self.posterior_coef_xt = (1.0 - alphas_cumprod_prev) * alphas.sqrt() / (1.0 - self.alphas_cumprod)
+        self.posterior_coef_x_0 = betas * alphas_cumprod_prev.sqrt() / (1.0 - self.alphas_cumprod)
+        self.posterior_coef_x_tp1 = (1.0 - alphas_cumprod_prev) * alphas.sqrt() / (1.0 - self.alphas_cumprod)
         # Through the logarithm, as in the reference, for the same rounding.
         self.posterior_std = torch.exp(0.5 * self.posterior_variance.clamp(min=1e-20).log())
         self.posterior_std[0] = 0.0  # The last denoising step adds no noise.
-
-        self.init_noise_sigma = 1.0
-        self.num_inference_steps: int | None = None
-        self.timesteps = torch.arange(num_train_timesteps - 1, -1, -1)
 
     def __len__(self) -> int:
         return self.config.num_train_timesteps
@@ -158,16 +174,16 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
                 Where to put the timesteps.
 
         Raises:
-            ValueError: if another number of steps is asked for. The generator has learnt T particular steps; other steps
-                need a model trained for them.
+            ValueError: If another number of steps is asked for. The generator has learnt T particular steps; others
+                need a generator trained for them.
         """
         trained = self.config.num_train_timesteps
         if num_inference_steps is None:
             num_inference_steps = trained
         if num_inference_steps != trained:
             raise ValueError(
-                f"`num_inference_steps` must be {trained}, the number of denoising steps the model was trained for, "
-                f"got {num_inference_steps}. For another number, train with `num_train_timesteps={num_inference_steps}`."
+                f"`num_inference_steps` must be {trained}, the number of steps the generator was trained for, got "
+                f"{num_inference_steps}. For another number, train a generator with that `num_train_timesteps`."
             )
         self.num_inference_steps = num_inference_steps
         self.timesteps = torch.arange(trained - 1, -1, -1, device=device)
@@ -187,15 +203,15 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         """
-        Diffuses clean samples to the state that the generator takes at the given timesteps:
-        x_{t+1} = signal_coefs[t+1] x_0 + noise_coefs[t+1] n (equation 1 of the paper, accumulated over the steps).
+        Diffuses clean samples to the state that the generator takes at the given timesteps (equation 1 of the paper,
+        accumulated over the steps): x_{t+1} = signal_coefs[t+1] x_0 + noise_coefs[t+1] n.
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)):
                 x_0: float samples, or uint8 pixels, which are mapped from 0..255 to [-1, 1].
             noise (`torch.Tensor` of the shape of the samples, *optional*):
                 n; drawn inside the kernel if `None`.
-            timesteps (`int` or `torch.Tensor` of shape () or (B,)):
+            timesteps (`int` or `torch.Tensor` of shape (), (1,) or (B,)):
                 t in 0..T-1.
             generator (`torch.Generator` or a list with one per sample, *optional*):
                 Source of the noise that is drawn.
@@ -208,7 +224,8 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
             `torch.Tensor`: x_{t+1}, in the shape and dtype of float samples; differentiable in them.
 
         Raises:
-            ValueError: if a timestep is out of range or the shapes do not match.
+            ValueError: If shapes or devices do not match or a value is out of range.
+            TypeError: If an argument has the wrong type or dtype.
         """
         device = original_samples.device
         return noising.noise(
@@ -233,13 +250,13 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         dtype: torch.dtype | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        Draws two neighbouring states of one diffusion, the discriminator's real pair:
+        Draws two neighbouring states of one diffusion, the real pair of the discriminator:
         x_t = signal_coefs[t] x_0 + noise_coefs[t] n_t, x_{t+1} = sqrt(1 - beta_{t+1}) x_t + sqrt(beta_{t+1}) n_{t+1}.
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)):
                 x_0: float samples, or uint8 pixels, which are mapped from 0..255 to [-1, 1].
-            timesteps (`int` or `torch.Tensor` of shape () or (B,)):
+            timesteps (`int` or `torch.Tensor` of shape (), (1,) or (B,)):
                 t in 0..T-1, the index of the less noisy state.
             noise (pair of `torch.Tensor` of the shape of the samples, *optional*):
                 (n_t, n_{t+1}); drawn inside the kernel if `None`.
@@ -254,7 +271,8 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
             pair of `torch.Tensor`: (x_t, x_{t+1}), in the shape and dtype of float samples; differentiable in them.
 
         Raises:
-            ValueError: if a timestep is out of range or the shapes do not match.
+            ValueError: If shapes or devices do not match or a value is out of range.
+            TypeError: If an argument has the wrong type or dtype.
         """
         device = original_samples.device
         return noising.noise_pair(
@@ -276,8 +294,9 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         timestep: int | torch.Tensor,
         sample: torch.Tensor,
         generator: torch.Generator | list[torch.Generator] | None = None,
-        variance_noise: torch.Tensor | None = None,
         return_dict: bool = True,
+        *,
+        variance_noise: torch.Tensor | None = None,
     ) -> DDGANSchedulerOutput | tuple[torch.Tensor, torch.Tensor]:
         """
         Draws x_t from the posterior q(x_t | x_{t+1}, x_0), equations 4 and 5 of the paper. At t = 0 no noise is added.
@@ -285,29 +304,30 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         Args:
             model_output (`torch.Tensor` of shape (B, ...)):
                 The generator's prediction of x_0.
-            timestep (`int` or `torch.Tensor` of shape () or (B,)):
-                t in 0..T-1; a value per sample when training.
+            timestep (`int` or `torch.Tensor` of shape (), (1,) or (B,)):
+                t in 0..T-1.
             sample (`torch.Tensor` of shape (B, ...)):
                 x_{t+1}.
             generator (`torch.Generator` or a list with one per sample, *optional*):
                 Source of the noise.
-            variance_noise (`torch.Tensor` of the shape of the sample, *optional*):
-                The noise itself, instead of drawing it.
             return_dict (`bool`, defaults to `True`):
                 Whether to return a [`DDGANSchedulerOutput`] instead of a tuple.
+            variance_noise (`torch.Tensor` of the shape of the sample, *optional*):
+                The noise itself, instead of drawing it.
 
         Returns:
             [`DDGANSchedulerOutput`] or `tuple`: x_t and the prediction of x_0; differentiable in both inputs.
 
         Raises:
-            ValueError: if a timestep is out of range or the shapes do not match.
+            ValueError: If shapes or devices do not match or a value is out of range.
+            TypeError: If an argument has the wrong type or dtype.
         """
         device = sample.device
         prev_sample = noising.posterior_step(
             model_output,
             sample,
-            self._table("posterior_coef_x0", device),
-            self._table("posterior_coef_xt", device),
+            self._table("posterior_coef_x_0", device),
+            self._table("posterior_coef_x_tp1", device),
             self._table("posterior_std", device),
             timestep,
             noise=variance_noise,

@@ -3,13 +3,12 @@
 
 """The adaptive noise of Diffusion-GAN (Wang et al. 2023, arXiv 2206.02262).
 
-Real and generated samples are diffused before the discriminator sees them, each to a timestep t of its own; t = 0 is the clean
-sample. The length T of the chain follows how sure the discriminator is of real samples. There is no reverse process: a
-generator of this method makes its sample in one evaluation.
+Real and generated samples are diffused before the discriminator sees them, each to a timestep t of its own. At t = 0 a
+sample is clean. The length T of the chain grows when the discriminator is sure of real samples, and shrinks when it is
+not. There is no reverse process: a generator of this method makes its sample in one evaluation.
 """
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -17,86 +16,115 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 from ..kernels import noising
+from .beta_schedules import BETA_SCHEDULES
+from .common import TablesMixin, check_draw, check_integer, check_interval
 from .sign_statistic import SignStatistic, steered
-from .tables import TablesMixin
 
 
-def _cosine_betas(num_timesteps: int) -> np.ndarray:
-    # The grid ends one step late, at T + 1 instead of T, as in the reference implementation.
-    grid = np.linspace(0, num_timesteps + 1, num_timesteps + 1)
-    products = np.cos((grid / (num_timesteps + 1) + 0.008) / 1.008 * math.pi / 2) ** 2
-    return np.clip(1 - products[1:] / products[:-1], 0, 0.999)
-
-
-def _continuous_betas(num_timesteps: int) -> np.ndarray:
-    steps = np.arange(1, num_timesteps + 1)
-    return 1 - np.exp(-0.1 / num_timesteps - 0.5 * 4.9 * (2 * steps - 1) / num_timesteps**2)
-
-
-# (start, end, T) -> the T betas in float64.
-_BETA_SCHEDULES: dict[str, Callable[[float, float, int], np.ndarray]] = {
-    "linear": np.linspace,
-    "quad": lambda start, end, length: np.linspace(start**0.5, end**0.5, length) ** 2,
-    "const": lambda start, end, length: np.full(length, end),
-    "jsd": lambda start, end, length: 1 / np.linspace(length, 1, length),
-    "sigmoid": lambda start, end, length: start + (end - start) / (1 + np.exp(-np.linspace(-6, 6, length))),
-    "cosine": lambda start, end, length: _cosine_betas(length),
-    "continuous_t": lambda start, end, length: _continuous_betas(length),
-}
 _DISTRIBUTIONS = ("priority", "priority_official", "uniform")
+
+
+def _check_config(config) -> None:
+    """Raises a ValueError if an option of the scheduler is out of its range or unknown."""
+    if config.beta_schedule not in BETA_SCHEDULES:
+        raise ValueError(f"`beta_schedule` must be one of {tuple(BETA_SCHEDULES)}, got {config.beta_schedule!r}.")
+    if not 0 < config.beta_start <= config.beta_end < 1:
+        raise ValueError(
+            f"`beta_start` and `beta_end` must satisfy 0 < beta_start <= beta_end < 1, got {config.beta_start} and "
+            f"{config.beta_end}."
+        )
+    distribution = config.timestep_distribution
+    if distribution not in _DISTRIBUTIONS:
+        raise ValueError(f"`timestep_distribution` must be one of {_DISTRIBUTIONS}, got {distribution!r}.")
+    # The reference implementation never draws t = 1, so it needs a second timestep.
+    shortest = 2 if distribution == "priority_official" else 1
+    for name in ("min_timesteps", "max_timesteps"):
+        check_integer(name, config[name], shortest)
+    if config.min_timesteps > config.max_timesteps:
+        raise ValueError(
+            f"`min_timesteps` must be at most `max_timesteps`, got {config.min_timesteps} and {config.max_timesteps}."
+        )
+    for name in ("list_length", "update_interval"):
+        check_integer(name, config[name], 1)
+    check_interval("noise_std", config.noise_std, 0, math.inf)
+    check_interval("initial_p", config.initial_p, 0, 1)
+    if config.clean_share is not None:
+        check_interval("clean_share", config.clean_share, 0, 1)
+    if not -1 < config.discriminator_target < 1:
+        raise ValueError(
+            "`discriminator_target` must lie in (-1, 1), where the mean sign of logits lies, got "
+            f"{config.discriminator_target}."
+        )
+    if not config.adaptation_kimg > 0:
+        raise ValueError(f"`adaptation_kimg` must be positive, got {config.adaptation_kimg}.")
 
 
 class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
     r"""
     A diffusion whose length T adapts to the discriminator: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise_std n.
 
-    In a training loop: `t = sample_timesteps(batch)`, `add_noise(samples, None, t)` for real and generated samples alike,
-    `observe(real_logits)`, and `adapt()` once per iteration. [`DiffusedDiscriminator`] does all that around any
-    discriminator.
+    In a training loop: `t = sample_timesteps(batch)`, `add_noise(samples, None, t)` for real and for generated
+    samples, `observe(real_logits)`, and `adapt()` once per iteration. [`DiffusedDiscriminator`] does all that around
+    any discriminator.
 
     Samples may have any shape (B, ...). To diffuse every channel to a timestep of its own, pass (B C, ...).
 
-    Timesteps are drawn from a list of `list_length` entries, redrawn at every update, of which the share `clean_share` is 0 and
-    the rest follows `timestep_distribution` on 1..T. The list is the same in every process of a distributed run, the draws from
-    it are not.
+    Timesteps are drawn from a list of `list_length` entries. The share `clean_share` of the entries is 0, the others
+    follow `timestep_distribution` on 1..T. Every update draws a new list. The list is the same in every process of a
+    distributed run; what each process draws from it is not.
 
     Args:
-        beta_start (`float`, defaults to 1e-4): First beta.
-        beta_end (`float`, defaults to 0.02): Last beta, whatever T is: a longer chain ends noisier.
+        beta_start (`float`, defaults to 1e-4):
+            First beta.
+        beta_end (`float`, defaults to 0.02):
+            Last beta, whatever T is. So a longer chain ends noisier.
         beta_schedule (`str`, defaults to `"linear"`):
-            `"linear"` (all published models), `"quad"`, `"const"`, `"jsd"`, `"sigmoid"`, `"cosine"` or `"continuous_t"`; the
-            last two and `"jsd"` do not depend on `beta_start` and `beta_end`.
-        min_timesteps, max_timesteps (`int`, defaults to 10 and 1000):
-            Range of T. The paper uses 5 to 500 or 1000, its code 10 to 1000; equal values switch the adaptation off.
-        noise_std (`float`, defaults to 0.05): Standard deviation of the noise, for samples in [-1, 1].
+            `"linear"` (all published models), `"quad"`, `"const"`, `"jsd"`, `"sigmoid"`, `"cosine"` or
+            `"continuous_t"`. `"jsd"`, `"cosine"` and `"continuous_t"` do not depend on `beta_start` and `beta_end`.
+        min_timesteps (`int`, defaults to 10):
+            Smallest T; 5 in the paper, 10 in its code.
+        max_timesteps (`int`, defaults to 1000):
+            Largest T; 500 or 1000 in the paper, 1000 in its code. Where it equals `min_timesteps`, T stays as it is.
+        noise_std (`float`, defaults to 0.05):
+            sigma, the standard deviation of the noise, for samples in [-1, 1].
         timestep_distribution (`str`, defaults to `"priority"`):
-            `"priority"`: probability of t proportional to t (equation 6 of the paper); `"priority_official"`: proportional to
-            t - 1, as the reference implementation has it, so that t = 1 never occurs; `"uniform"`.
-        clean_share (`float`, defaults to 0.5):
-            Share of the list that is 0. With 1 nothing is diffused: a plain GAN. With `None` it falls from 1 to 1/4 as p grows
-            (1 - p, at least 1/4), which the reference does where it diffuses the features of a projected discriminator.
-        list_length (`int`, defaults to 64): Length of the list.
-        discriminator_target (`float`, defaults to 0.6): Value in (-1, 1) that the mean sign of real logits is steered to.
+            `"priority"`: the probability of t is proportional to t (equation 6 of the paper); `"priority_official"`:
+            proportional to t - 1, as in the reference implementation, so that t = 1 never occurs; `"uniform"`.
+        clean_share (`float`, *optional*, defaults to 0.5):
+            Share of the list that is 0. With 1 nothing is diffused: a plain GAN. With `None` it is 1 - p, but at least
+            1/4, as in the reference implementation where it diffuses the features of a projected discriminator.
+        list_length (`int`, defaults to 64):
+            Length of the list.
+        discriminator_target (`float`, defaults to 0.6):
+            Value in (-1, 1) that the mean sign of real logits is steered to.
         decision_threshold (`float`, defaults to 0.0):
-            Output above which the discriminator calls a sample real: 0 for logits and the hinge loss, 0.5 for least squares
-            with targets 0 and 1.
-        adaptation_kimg (`float`, defaults to 100.0): Thousands of real images that take p from 0 to 1 at the fastest.
-        update_interval (`int`, defaults to 4): Iterations between updates.
-        initial_p (`float`, defaults to 0.0): p at the beginning.
-        seed (`int`, defaults to 0): Seed of the list.
+            Output above which the discriminator calls a sample real: 0 for logits and the hinge loss, 0.5 for least
+            squares with targets 0 and 1.
+        adaptation_kimg (`float`, defaults to 100.0):
+            Thousands of real images that take p from 0 to 1 at the fastest.
+        update_interval (`int`, defaults to 4):
+            Iterations between updates.
+        initial_p (`float`, defaults to 0.0):
+            p at the beginning.
+        seed (`int`, defaults to 0):
+            Seed of the list.
 
     Attributes:
-        p (`float`): Position of T between its bounds, in [0, 1].
-        num_timesteps (`int`): T = min + round(p (max - min)), half to even.
-        betas (`torch.Tensor` of shape (T,)), alphas_cumprod (`torch.Tensor` of shape (T + 1,)): float32; the latter begins with 1.
-        signal_coefs, noise_coefs (`torch.Tensor` of shape (T + 1,)): x_t = signal_coefs[t] x_0 + noise_coefs[t] n.
-        timestep_list (`torch.Tensor` of shape (list_length,)): The list that timesteps are drawn from, int64.
+        p (`float`):
+            Position of T between its bounds, in [0, 1].
+        num_timesteps (`int`):
+            T = min + p (max - min), rounded, half to even.
+        betas (`torch.Tensor` of shape (T,)), alphas_cumprod (`torch.Tensor` of shape (T + 1,)):
+            In float32; the latter begins with 1.
+        signal_coefs, noise_coefs (`torch.Tensor` of shape (T + 1,)):
+            x_t = signal_coefs[t] x_0 + noise_coefs[t] n.
+        timestep_list (`torch.Tensor` of shape (list_length,)):
+            The list that timesteps are drawn from, int64.
 
     Raises:
-        ValueError: if an argument is out of its range or a name is unknown.
+        ValueError: If an argument is out of its range or a name is unknown.
     """
 
-    _compatibles: list[str] = []
     order = 1
 
     @register_to_config
@@ -118,39 +146,7 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         initial_p: float = 0.0,
         seed: int = 0,
     ):
-        if beta_schedule not in _BETA_SCHEDULES:
-            raise ValueError(f"`beta_schedule` must be one of {tuple(_BETA_SCHEDULES)}, got {beta_schedule!r}.")
-        if not 0 < beta_start <= beta_end < 1:
-            raise ValueError(
-                f"`beta_start` and `beta_end` must satisfy 0 < beta_start <= beta_end < 1, got {beta_start} and {beta_end}."
-            )
-        if timestep_distribution not in _DISTRIBUTIONS:
-            raise ValueError(
-                f"`timestep_distribution` must be one of {_DISTRIBUTIONS}, got {timestep_distribution!r}."
-            )
-        shortest = 2 if timestep_distribution == "priority_official" else 1
-        if not shortest <= min_timesteps <= max_timesteps:
-            raise ValueError(
-                f"`min_timesteps` and `max_timesteps` must satisfy {shortest} <= min_timesteps <= max_timesteps with the "
-                f"{timestep_distribution!r} distribution, got {min_timesteps} and {max_timesteps}."
-            )
-        for name, value, low, high in (
-            ("noise_std", noise_std, 0, math.inf),
-            ("clean_share", 0.0 if clean_share is None else clean_share, 0, 1),
-            ("initial_p", initial_p, 0, 1),
-        ):
-            if not low <= value <= high:
-                raise ValueError(f"`{name}` must lie in [{low}, {high}], got {value}.")
-        if not -1 < discriminator_target < 1:
-            raise ValueError(
-                f"`discriminator_target` must lie in (-1, 1), as the mean sign of logits does, got {discriminator_target}."
-            )
-        for name, value in (("list_length", list_length), ("update_interval", update_interval)):
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1, got {value}.")
-        if not adaptation_kimg > 0:
-            raise ValueError(f"`adaptation_kimg` must be positive, got {adaptation_kimg}.")
-
+        _check_config(self.config)
         self.p = float(initial_p)
         # NumPy's legacy generator is what the reference implementation draws its list with.
         self._random = np.random.RandomState(seed)
@@ -185,7 +181,7 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
     def _build_tables(self) -> None:
         config = self.config
-        betas = _BETA_SCHEDULES[config.beta_schedule](config.beta_start, config.beta_end, self.num_timesteps)
+        betas = BETA_SCHEDULES[config.beta_schedule](config.beta_start, config.beta_end, self.num_timesteps)
         # From here on in float32, as in the reference.
         self.betas = torch.from_numpy(betas).float()
         self.alphas_cumprod = torch.cat([torch.ones(1), (1 - self.betas).cumprod(0)])
@@ -204,15 +200,20 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
     def set_timesteps(self, num_inference_steps: int | None = None, device: str | torch.device | None = None) -> None:
         """
-        Sets the timesteps of a sampling run, of which there is one.
+        Sets the timesteps of a sampling run: one, at which the generator is evaluated.
+
+        Args:
+            num_inference_steps (`int`, *optional*):
+                Must be 1, which is also the default.
+            device (`str` or `torch.device`, *optional*):
+                Where to put the timesteps.
 
         Raises:
-            ValueError: if another number than 1 is asked for.
+            ValueError: If another number of steps is asked for. There is no reverse process to take more steps of.
         """
         if num_inference_steps not in (None, 1):
             raise ValueError(
-                f"`num_inference_steps` must be 1: a Diffusion-GAN generator makes a sample in one evaluation and there is "
-                f"no reverse process to take more steps of; got {num_inference_steps}."
+                f"`num_inference_steps` must be 1, got {num_inference_steps}. Diffusion-GAN samples in one step."
             )
         self.num_inference_steps = 1
         self.timesteps = torch.zeros(1, dtype=torch.int64, device=device)
@@ -231,13 +232,21 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         Draws a timestep for each sample, uniformly and with replacement from the list.
 
         Args:
-            batch_size (`int`): Number of samples B.
-            device (`str` or `torch.device`, *optional*): Where to put them.
-            generator (`torch.Generator`, *optional*): Source of the draws.
+            batch_size (`int`):
+                B, at least 1.
+            device (`str` or `torch.device`, *optional*):
+                Where to put the timesteps.
+            generator (`torch.Generator`, *optional*):
+                Source of the random numbers.
 
         Returns:
-            `torch.Tensor` of shape (B,), int64, values in 0..T.
+            `torch.Tensor` of shape (B,): int64 timesteps in 0..T.
+
+        Raises:
+            ValueError: If `batch_size` is less than 1.
+            TypeError: If `generator` is no generator.
         """
+        check_draw(batch_size, generator)
         source = device if generator is None else generator.device
         entries = torch.randint(self.config.list_length, (batch_size,), generator=generator, device=source)
         return self._table("timestep_list", entries.device)[entries].to(device or entries.device)
@@ -260,7 +269,8 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
                 x_0: float samples, or uint8 pixels, which are mapped from 0..255 to [-1, 1].
             noise (`torch.Tensor` of the shape of the samples, *optional*):
                 n, standard normal; drawn inside the kernel if `None`.
-            timesteps (`int` or `torch.Tensor` of shape () or (B,)): t in 0..T.
+            timesteps (`int` or `torch.Tensor` of shape (), (1,) or (B,)):
+                t in 0..T.
             generator (`torch.Generator` or a list with one per sample, *optional*):
                 Source of the noise that is drawn.
             flip (`torch.Tensor` of shape (B,), *optional*):
@@ -272,11 +282,12 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
             `torch.Tensor`: x_t, in the shape and dtype of float samples; differentiable in them.
 
         Raises:
-            ValueError: if a timestep is out of range or the shapes do not match.
+            ValueError: If shapes or devices do not match or a value is out of range.
+            TypeError: If an argument has the wrong type or dtype.
         """
         device = original_samples.device
         if noise is not None:
-            # In the order of the reference, whose float64 results would not survive a float32 product of the two factors.
+            # In the order of the reference: a float32 product of the two factors would lose its float64 results.
             noise = self.config.noise_std * noise
         return noising.noise(
             original_samples,
@@ -291,26 +302,27 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
     def observe(self, real_logits: torch.Tensor, new_images: bool = True) -> None:
         """
-        Takes note of the discriminator's verdict on diffused real samples.
+        Records the outputs of the discriminator for diffused real samples.
 
         Args:
-            real_logits (`torch.Tensor` of shape (B, ...)): Outputs for real samples; may be many per sample.
+            real_logits (`torch.Tensor` of shape (B, ...)):
+                The outputs; there may be many per sample.
             new_images (`bool`, defaults to `True`):
-                Whether these samples count towards `adaptation_kimg`; not so when the same batch is judged again for a
+                Whether these samples count towards `adaptation_kimg`. Pass `False` where a batch is seen again, for a
                 gradient penalty.
         """
         self._statistic.observe(real_logits, new_images)
 
     def adapt(self) -> bool:
         """
-        Ends an iteration; every `update_interval` iterations T is updated from what was observed since. All processes of a
-        distributed run must call it.
+        Ends an iteration. Every `update_interval` iterations it updates T from the outputs recorded since the last
+        update. All processes of a distributed run must call it.
 
         Returns:
-            `bool`: whether T was updated.
+            `bool`: Whether T was updated.
 
         Raises:
-            ValueError: if an update is due and nothing was observed, or the discriminator's outputs were not numbers.
+            ValueError: If an update is due and nothing was recorded, or the recorded outputs are not numbers.
         """
         self._iterations += 1
         if self._iterations % self.config.update_interval:
@@ -320,23 +332,24 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
     def update(self, discriminator_sign_mean: float | None = None, num_images: int | None = None) -> None:
         """
-        Moves p by a fixed step towards more noise where the discriminator is surer of real samples than
-        `discriminator_target`, and towards less where it is less sure (linear in p, as in the reference implementation),
-        and draws a new list of timesteps.
+        Moves p and draws a new list of timesteps. p grows if the discriminator is surer of real samples than
+        `discriminator_target`, and shrinks if it is less sure. The step depends on the number of images alone, as in
+        the reference implementation.
 
         Args:
             discriminator_sign_mean (`float`, *optional*):
-                Mean sign of the discriminator's outputs on real samples, in [-1, 1]. By default what [`observe`] collected
-                since the last update, in all processes.
-            num_images (`int`, *optional*): Real images since the last update, in all processes; decides the step.
+                Mean sign of the discriminator's outputs for real samples, in [-1, 1]. By default what [`observe`]
+                recorded since the last update, in all processes.
+            num_images (`int`, *optional*):
+                Real images since the last update, in all processes. By default what [`observe`] recorded.
 
         Raises:
-            ValueError: if the mean is not a number in [-1, 1], or nothing was observed. The state is left as it was.
+            ValueError: If the mean is not a number in [-1, 1], or nothing was recorded. The state is left as it was.
         """
         if discriminator_sign_mean is None or num_images is None:
             observed_mean, observed_images = self._statistic.reduce()
             if observed_mean is None:
-                raise ValueError("`observe` must be called with outputs for real samples before `update`.")
+                raise ValueError("`observe` must be called before `update`, got no outputs for real samples.")
             discriminator_sign_mean = observed_mean if discriminator_sign_mean is None else discriminator_sign_mean
             num_images = observed_images if num_images is None else num_images
         target, kimg = self.config.discriminator_target, self.config.adaptation_kimg
@@ -345,7 +358,7 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         self._rebuild()
 
     def state_dict(self) -> dict:
-        """What a resumed run needs beyond the config: p, the list, its random state, and what was observed so far."""
+        """What a resumed run needs beyond the config: p, the list, its random state, and what was recorded so far."""
         name, keys, *rest = self._random.get_state()
         return {
             "p": self.p,
@@ -357,16 +370,20 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
     def load_state_dict(self, state: dict) -> None:
         """
-        Puts back what [`state_dict`] gave.
+        Puts back what [`state_dict`] returned.
+
+        Args:
+            state (`dict`):
+                The state of a scheduler with the same config.
 
         Raises:
-            ValueError: if the state does not belong to a scheduler of this config.
+            ValueError: If the state does not fit this config.
         """
         timestep_list = state["timestep_list"]
         if len(timestep_list) != self.config.list_length or not 0 <= state["p"] <= 1:
             raise ValueError(
-                f"`state` must have p in [0, 1] and a list of {self.config.list_length} timesteps, got p {state['p']} and "
-                f"{len(timestep_list)} timesteps."
+                f"`state` must have p in [0, 1] and a list of {self.config.list_length} timesteps, got p {state['p']} "
+                f"and {len(timestep_list)} timesteps."
             )
         self.p = state["p"]
         self._rebuild()

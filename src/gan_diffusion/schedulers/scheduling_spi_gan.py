@@ -3,9 +3,9 @@
 
 """The straight path between noise and data of SPI-GAN (Jeon and Park, arXiv 2206.14464).
 
-A position u in [0, 1] names the point i(u) = u x_0 + (1 - u) x_T: i(1) is data and i(0) = x_T nearly pure noise. The paper
-gives the two ends and the straight line; that x_T comes from the variance-preserving process with these constants, and how
-u is drawn, is our reading.
+A position u in [0, 1] names the point i(u) = u x_0 + (1 - u) x_T. i(1) is data and i(0) is the terminal image x_T,
+nearly pure noise. The paper gives the two ends and the straight line between them. It does not say how x_T and u are
+drawn: the variance-preserving process with these constants, and the law of u, are our reading.
 """
 
 import math
@@ -15,16 +15,17 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
 from ..kernels import noising
+from .common import check_draw, check_interval
 
 
 class SPIGANScheduler(SchedulerMixin, ConfigMixin):
     """
-    The forward process of SPI-GAN: one diffusion of the data to x_T = signal_coef x_0 + noise_coef n, and the straight path
-    from there back to x_0. There is no reverse process: a sample is the generator's output at position 1.
+    The forward process of SPI-GAN: one diffusion of the data to x_T = signal_coef x_0 + noise_coef n, and the straight
+    path from there back to x_0. There is no reverse process: a sample is the generator's output at position 1.
 
-    Samples may have any shape (B, ...): images (B, C, H, W) in [-1, 1], vectors (B, D). The coefficients are those of the
-    variance-preserving process at time 1: signal_coef = exp(-(beta_max - beta_min) / 4 - beta_min / 2), noise_coef =
-    sqrt(1 - signal_coef^2).
+    Samples may have any shape (B, ...): images (B, C, H, W) in [-1, 1], vectors (B, D). The coefficients are those of
+    the variance-preserving process at time 1: signal_coef = exp(-(beta_max - beta_min) / 4 - beta_min / 2) and
+    noise_coef = sqrt(1 - signal_coef^2).
 
     Args:
         beta_min (`float`, defaults to 0.1):
@@ -32,23 +33,22 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
         beta_max (`float`, defaults to 20.0):
             Noise rate at time 1.
         clean_probability (`float`, defaults to 0.5):
-            Probability that a position is exactly 1, the only one that sampling uses and one that a continuous law never
-            draws.
+            Probability that a position is exactly 1. Sampling uses no other position, and the Beta law never draws it.
         position_alpha (`float`, defaults to 1.0):
-            First parameter of the Beta law of the other positions; (1, 1) is the uniform law on (0, 1].
+            First parameter of the Beta law of the other positions; with both parameters 1 it is uniform on (0, 1].
         position_beta (`float`, defaults to 1.0):
             Second parameter of the Beta law; above 1 it moves the positions towards the noise.
         shared_positions (`bool`, defaults to `False`):
             Whether one position is drawn for a whole batch instead of one per sample.
 
     Attributes:
-        signal_coef, noise_coef (`float`): x_T = signal_coef x_0 + noise_coef n; 0.006572 and 0.999978 by default.
+        signal_coef, noise_coef (`float`):
+            x_T = signal_coef x_0 + noise_coef n; 0.006572 and 0.999978 by default.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
     """
 
-    _compatibles: list[str] = []
     order = 1
 
     @register_to_config
@@ -65,8 +65,7 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError(
                 f"`beta_min` and `beta_max` must satisfy 0 < beta_min < beta_max < inf, got {beta_min} and {beta_max}."
             )
-        if not 0 <= clean_probability <= 1:
-            raise ValueError(f"`clean_probability` must lie in [0, 1], got {clean_probability}.")
+        check_interval("clean_probability", clean_probability, 0, 1)
         for name, value in (("position_alpha", position_alpha), ("position_beta", position_beta)):
             if not 0 < value < math.inf:
                 raise ValueError(f"`{name}` must be positive and finite, got {value}.")
@@ -92,12 +91,12 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
                 Where to put the timesteps.
 
         Raises:
-            ValueError: if another number of steps is asked for. The generator does not see a noisy image that it could
-                improve.
+            ValueError: If another number of steps is asked for. The generator takes no noisy image, so it cannot
+                improve one in a second step.
         """
         if num_inference_steps not in (None, 1):
             raise ValueError(
-                f"`num_inference_steps` must be 1, got {num_inference_steps}: SPI-GAN makes an image in one evaluation."
+                f"`num_inference_steps` must be 1, got {num_inference_steps}. SPI-GAN samples in one step."
             )
         self.num_inference_steps = 1
         self.timesteps = torch.ones(1, device=device)
@@ -123,17 +122,17 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
             device (`str` or `torch.device`, *optional*):
                 Where to put the positions.
             generator (`torch.Generator`, *optional*):
-                Source of the random numbers, on the CPU or on the device. A CPU generator gives the same positions on every
-                device.
+                Source of the random numbers, on the CPU or on the device. A CPU generator gives the same positions on
+                every device.
 
         Returns:
             `torch.Tensor` of shape (B,): float32 positions in (0, 1].
 
         Raises:
-            ValueError: if `batch_size` is less than 1.
+            ValueError: If `batch_size` is less than 1.
+            TypeError: If `generator` is no generator.
         """
-        if batch_size < 1:
-            raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
+        check_draw(batch_size, generator)
         count = 1 if self.config.shared_positions else batch_size
         source = {"device": device if generator is None else generator.device, "dtype": torch.float32}
         is_clean = torch.rand(count, generator=generator, **source) < self.config.clean_probability
@@ -141,7 +140,7 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
         if alpha == beta == 1:
             positions = 1.0 - torch.rand(count, generator=generator, **source)
         else:
-            # torch.distributions.Beta draws in this way too (never exactly 0), but takes no generator.
+            # As torch.distributions.Beta draws, never exactly 0. That class takes no generator.
             concentration = torch.tensor([alpha, beta], **source).expand(count, 2)
             positions = torch._sample_dirichlet(concentration, generator=generator)[:, 0]
         positions = positions.masked_fill(is_clean, 1.0).to(device)
@@ -159,13 +158,13 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
         dtype: torch.dtype | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """
-        Points of the straight path i(u) = u x_0 + (1 - u) x_T with x_T = signal_coef x_0 + noise_coef n. Both ends are
-        exact: i(0) = x_T and i(1) = x_0.
+        Points of the straight path i(u) = u x_0 + (1 - u) x_T with the terminal image x_T = signal_coef x_0 +
+        noise_coef n. Both ends are exact: i(0) = x_T and i(1) = x_0.
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)):
                 x_0: float samples, or uint8 pixels, which are mapped from 0..255 to [-1, 1].
-            positions (`float` or `torch.Tensor` of shape () or (B,)):
+            positions (`float` or `torch.Tensor` of shape (), (1,) or (B,)):
                 u in [0, 1].
             noise (`torch.Tensor` of the shape of the samples, *optional*):
                 n; drawn inside the kernel if `None`.
@@ -179,11 +178,12 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
                 Float dtype of the result for uint8 samples; float32 by default.
 
         Returns:
-            `torch.Tensor` or `tuple[torch.Tensor, torch.Tensor]`: i(u), or (i(u), x_T), in the shape and dtype of float
-            samples; differentiable in them.
+            `torch.Tensor` or `tuple[torch.Tensor, torch.Tensor]`: i(u), or (i(u), x_T), in the shape and dtype of
+            float samples; differentiable in them.
 
         Raises:
-            ValueError: if a position is out of range or the shapes do not match.
+            ValueError: If shapes or devices do not match or a value is out of range.
+            TypeError: If an argument has the wrong type or dtype.
         """
         return noising.straight_path(
             original_samples,
@@ -194,7 +194,7 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
             generator=generator,
             flip=flip,
             dtype=dtype,
-            return_end=return_terminal,
+            return_terminal=return_terminal,
         )
 
     def add_noise(
@@ -207,7 +207,7 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
         flip: torch.Tensor | None = None,
         dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
-        """[`SPIGANScheduler.interpolate`] with the arguments of the other schedulers, positions in place of timesteps."""
+        """[`SPIGANScheduler.interpolate`] with the arguments of the other schedulers; positions are its timesteps."""
         return self.interpolate(original_samples, positions, noise=noise, generator=generator, flip=flip, dtype=dtype)
 
     def diffuse(
@@ -220,7 +220,7 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
         dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         """
-        Diffuses clean samples to the noisy end of the path in one draw: x_T = signal_coef x_0 + noise_coef n.
+        Diffuses clean samples to the terminal image in one draw: x_T = signal_coef x_0 + noise_coef n.
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)):
@@ -238,7 +238,8 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
             `torch.Tensor`: x_T, in the shape and dtype of float samples; differentiable in them.
 
         Raises:
-            ValueError: if the shapes do not match.
+            ValueError: If shapes or devices do not match or a value is out of range.
+            TypeError: If an argument has the wrong type or dtype.
         """
         return self.interpolate(original_samples, 0.0, noise=noise, generator=generator, flip=flip, dtype=dtype)
 
@@ -253,7 +254,12 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
 
         Returns:
             `torch.Tensor`: float32 decibels in the shape of the positions; infinite at u = 1.
+
+        Raises:
+            ValueError: If a position is out of range.
         """
         positions = torch.as_tensor(positions).double()
+        if not ((positions >= 0) & (positions <= 1)).all():
+            raise ValueError(f"`positions` must lie in [0, 1], got {positions.tolist()}.")
         signal = positions + (1 - positions) * self.signal_coef
         return (20 * torch.log10(signal / ((1 - positions) * self.noise_coef))).float()

@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""How sure a discriminator is of real samples, and what follows it (Karras et al. 2020, arXiv 2006.06676, section 3)."""
+"""How sure a discriminator is of real samples, and what this steers (Karras et al. 2020, arXiv 2006.06676, sec. 3)."""
 
 import torch
 import torch.distributed
@@ -9,10 +9,11 @@ import torch.distributed
 
 class SignStatistic:
     """
-    Collects r, the mean sign of a discriminator's outputs on real samples, over steps and processes.
+    Collects r, the mean sign of a discriminator's outputs for real samples, over steps and processes.
 
     Args:
-        threshold (`float`, defaults to 0.0): Output above which a sample is called real.
+        threshold (`float`, defaults to 0.0):
+            Output above which the discriminator calls a sample real.
     """
 
     def __init__(self, threshold: float = 0.0):
@@ -20,18 +21,20 @@ class SignStatistic:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets what was collected."""
+        """Forgets what was recorded."""
         self._signs = torch.zeros(2, dtype=torch.float64)  # their sum and their number
         self._images = 0
 
     @torch.no_grad()
     def observe(self, real_logits: torch.Tensor, new_images: bool = True) -> None:
         """
-        Takes note of outputs for real samples, (B, ...).
+        Records outputs for real samples.
 
         Args:
-            real_logits (`torch.Tensor` of shape (B, ...)): Outputs; there may be many per sample.
-            new_images (`bool`, defaults to `True`): Whether the samples count as new, and not as judged once more.
+            real_logits (`torch.Tensor` of shape (B, ...)):
+                The outputs; there may be many per sample.
+            new_images (`bool`, defaults to `True`):
+                Whether the samples count as new images. Pass `False` where a batch is seen again.
         """
         margins = real_logits.detach() - self.threshold
         signs = torch.where(margins.isnan(), margins, margins.sign())  # torch says that the sign of NaN is 0
@@ -41,7 +44,12 @@ class SignStatistic:
         self._images += len(real_logits) if new_images else 0
 
     def reduce(self) -> tuple[float | None, int]:
-        """r since the last reset, `None` if nothing was observed, and the number of new images; of all processes together."""
+        """
+        r and the number of new images since the last reset, of all processes together.
+
+        Returns:
+            `tuple[float | None, int]`: r, or `None` if nothing was recorded, and the number.
+        """
         collected = torch.cat([self._signs, self._signs.new_tensor([self._images])])
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.all_reduce(collected)
@@ -49,34 +57,42 @@ class SignStatistic:
         return (total / count if count else None), int(images)
 
     def state_dict(self) -> dict:
-        """What was collected by this process."""
+        """What this process recorded."""
         return {"signs": self._signs.cpu(), "images": self._images}
 
     def load_state_dict(self, state: dict) -> None:
-        """Puts back what `state_dict` gave."""
+        """Puts back what `state_dict` returned."""
         self._signs, self._images = state["signs"].clone(), state["images"]
 
 
 def steered(p: float, sign_mean: float, target: float, num_images: int, adaptation_kimg: float) -> float:
     """
-    p, moved by a fixed step: up where the discriminator is surer of real samples than `target`, down where it is less sure.
+    p after one step: up if the discriminator is surer of real samples than `target`, down if it is less sure.
 
     Args:
-        p (`float`): The quantity that keeps the discriminator from overfitting.
-        sign_mean (`float`): r, in [-1, 1].
-        target (`float`): Where r is steered to.
-        num_images (`int`): Real images since the last step.
-        adaptation_kimg (`float`): Thousands of images that move p by 1.
+        p (`float`):
+            Strength of what keeps the discriminator from overfitting.
+        sign_mean (`float`):
+            r, in [-1, 1].
+        target (`float`):
+            Value that r is steered to.
+        num_images (`int`):
+            Real images since the last step.
+        adaptation_kimg (`float`):
+            Thousands of images that move p by 1.
+
+    Returns:
+        `float`: p + num_images / (1000 adaptation_kimg), p minus that, or p where r equals the target.
 
     Raises:
-        ValueError: if `sign_mean` is not a number in [-1, 1] or `num_images` is negative.
+        ValueError: If `sign_mean` is not a number in [-1, 1] or `num_images` is negative.
     """
     if not -1 <= sign_mean <= 1:
         raise ValueError(
-            f"`discriminator_sign_mean` must be a number in [-1, 1], got {sign_mean}: the discriminator's outputs on real "
-            "samples are not numbers any more, or something else was passed."
+            f"`discriminator_sign_mean` must be a number in [-1, 1], got {sign_mean}. If `observe` recorded it, the "
+            "discriminator's outputs are not numbers any more: the training has diverged."
         )
     if num_images < 0:
-        raise ValueError(f"`num_images` must not be negative, got {num_images}.")
+        raise ValueError(f"`num_images` must be at least 0, got {num_images}.")
     direction = (sign_mean > target) - (sign_mean < target)
     return p + direction * num_images / (1000 * adaptation_kimg)

@@ -64,7 +64,7 @@ def test_every_operation_dtype_and_target_compiles(report):
         (fact["target"], fact["case"]["operation"], fact["case"]["sample"]) for fact in main_path(report, *TARGETS)
     }
     for target in TARGETS:
-        for operation in ("noise", "noise_pair", "posterior_step", "straight_path", "straight_path and end"):
+        for operation in ("noise", "noise_pair", "posterior_step", "straight_path", "straight_path and terminal"):
             for dtype in ("fp32", "fp16", "bf16"):
                 assert {(target, operation, dtype), (target, f"{operation} backward", dtype)} <= compiled
             assert ((target, operation, "u8") in compiled) == (operation != "posterior_step")

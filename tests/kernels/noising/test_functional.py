@@ -36,7 +36,9 @@ CALLS = {
     "noise_pair": lambda x, **options: noise_pair(x, SIGNAL, STD, STEP_SIGNAL, STEP_STD, T, **options),
     "posterior_step": lambda x, **options: posterior_step(x, x.flip(0), SIGNAL, STEP_SIGNAL, STD, T, **options),
     "straight_path": lambda x, **options: straight_path(x, U, 0.01, 0.99, **options),
-    "straight_path_with_end": lambda x, **options: straight_path(x, U, 0.01, 0.99, return_end=True, **options),
+    "straight_path_with_terminal": lambda x, **options: straight_path(
+        x, U, 0.01, 0.99, return_terminal=True, **options
+    ),
 }
 every_call = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
 
@@ -57,7 +59,7 @@ def test_noise_is_the_formula():
 
 def test_straight_path_is_the_formula():
     x, e = image(dtype=torch.float64), image(dtype=torch.float64, seed=1)
-    out, end = straight_path(x, U.double(), 0.01, 0.99, noise=e, return_end=True)
+    out, end = straight_path(x, U.double(), 0.01, 0.99, noise=e, return_terminal=True)
     expected = 0.01 * x + 0.99 * e
     torch.testing.assert_close(end, expected, rtol=1e-15, atol=1e-15)
     torch.testing.assert_close(out, column(U) * x + (1 - column(U)) * expected, rtol=1e-15, atol=1e-15)
@@ -103,7 +105,7 @@ def test_half_precision_is_rounded_once(call, dtype):
         assert half.dtype == dtype and torch.equal(half, wide.to(dtype))
 
 
-@pytest.mark.parametrize("name", ["noise", "noise_pair", "straight_path", "straight_path_with_end"])
+@pytest.mark.parametrize("name", ["noise", "noise_pair", "straight_path", "straight_path_with_terminal"])
 @pytest.mark.parametrize("dtype", [None, torch.float32, torch.bfloat16, torch.float64], ids=str)
 def test_pixels_are_normalised_and_mirrored(name, dtype):
     pixels = torch.randint(256, (3, 2, 4, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
@@ -121,10 +123,11 @@ def test_pixels_are_normalised_and_mirrored(name, dtype):
 def test_timesteps_may_be_one_number_or_any_integer_tensor():
     x, e = image(), image(seed=1)
     expected = noise(x, SIGNAL, STD, torch.tensor([2, 2, 2]), noise=e)
-    for t in (2, torch.tensor(2), torch.tensor([2, 2, 2], dtype=torch.int32), torch.tensor([2, 1]).expand(3, 2)[:, 0]):
+    per_sample = torch.tensor([2, 2, 2], dtype=torch.int32), torch.tensor([2, 1]).expand(3, 2)[:, 0]
+    for t in (2, torch.tensor(2), torch.tensor([2]), *per_sample):
         assert torch.equal(noise(x, SIGNAL, STD, t, noise=e), expected)
     path = straight_path(x, torch.full((3,), 0.5), 0.01, 0.99, noise=e)
-    for u in (0.5, torch.tensor(0.5), torch.tensor(0.5, dtype=torch.bfloat16)):
+    for u in (0.5, torch.tensor(0.5), torch.tensor([0.5]), torch.tensor(0.5, dtype=torch.bfloat16)):
         assert torch.equal(straight_path(x, u, 0.01, 0.99, noise=e), path)
 
 
@@ -135,7 +138,7 @@ def test_any_trailing_shape(shape):
         noise(x, SIGNAL, STD, t),
         *noise_pair(x, SIGNAL, STD, STEP_SIGNAL, STEP_STD, t),
         posterior_step(x, x, SIGNAL, STD, STD, t),
-        *straight_path(x, 0.5, 0.1, 0.9, return_end=True),
+        *straight_path(x, 0.5, 0.1, 0.9, return_terminal=True),
     ):
         assert out.shape == shape and out.dtype == x.dtype
 
@@ -196,6 +199,12 @@ def test_a_list_of_generators_gives_each_sample_what_it_would_get_alone():
         assert torch.equal(alone, noise(sample[None], SIGNAL, STD, 2, generator=torch.Generator().manual_seed(seed)))
 
 
+def test_a_list_of_one_generator_is_that_generator():
+    x, generator = image(), torch.Generator()
+    expected = noise(x, SIGNAL, STD, 2, generator=generator.manual_seed(3))
+    assert torch.equal(noise(x, SIGNAL, STD, 2, generator=[generator.manual_seed(3)]), expected)
+
+
 @every_call
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64], ids=str)
 def test_a_fresh_draw_honours_manual_seed(call, dtype):
@@ -250,53 +259,65 @@ def test_a_fresh_draw_has_the_gradient_of_a_given_one(call):
 # What is refused.
 
 X = image()
-GOOD = {"sample": X, "signal_coefs": SIGNAL, "noise_coefs": STD, "timesteps": T}
+GOOD = {"x_0": X, "signal_coefs": SIGNAL, "noise_coefs": STD, "timesteps": T}
 
 
 @pytest.mark.parametrize(
     ("error", "message", "changes"),
     [
-        (TypeError, "`sample` must be a torch.Tensor, but is list", {"sample": [1.0]}),
-        (TypeError, "`sample` must have one of the dtypes .* but has torch.int32", {"sample": X.int()}),
-        (TypeError, "`sample` must have one of the dtypes .* but has torch.complex64", {"sample": X.cfloat()}),
-        (ValueError, "`sample` must have a batch dimension", {"sample": torch.tensor(1.0)}),
-        (TypeError, "`signal_coefs` must be a torch.Tensor, but is list", {"signal_coefs": [1.0]}),
-        (TypeError, "`signal_coefs` must be float32, but is torch.float64", {"signal_coefs": SIGNAL.double()}),
-        (ValueError, "`signal_coefs` must be a vector .* but has shape \\(1, 3\\)", {"signal_coefs": SIGNAL[None]}),
+        (TypeError, "`x_0` must be a torch.Tensor, got list", {"x_0": [1.0]}),
+        (TypeError, "`x_0` must have one of the dtypes .* got torch.int32", {"x_0": X.int()}),
+        (TypeError, "`x_0` must have one of the dtypes .* got torch.complex64", {"x_0": X.cfloat()}),
+        (ValueError, "`x_0` must have a batch dimension", {"x_0": torch.tensor(1.0)}),
+        (TypeError, "`signal_coefs` must be a torch.Tensor, got list", {"signal_coefs": [1.0]}),
+        (TypeError, "`signal_coefs` must be float32, got torch.float64", {"signal_coefs": SIGNAL.double()}),
+        (ValueError, "`signal_coefs` must be a vector .* got the shape \\(1, 3\\)", {"signal_coefs": SIGNAL[None]}),
         (ValueError, "`signal_coefs` must be a vector", {"signal_coefs": SIGNAL[:0]}),
-        (ValueError, "`noise_coefs` must have 3 entries .* but has 2", {"noise_coefs": STD[:2]}),
+        (ValueError, "`noise_coefs` must have 3 entries, .* got 2", {"noise_coefs": STD[:2]}),
         (
             ValueError,
-            "`noise_coefs` must be on the device of the sample, cpu, but is on meta",
+            "`noise_coefs` must be on the device of `x_0`, cpu, got meta",
             {"noise_coefs": STD.to("meta")},
         ),
         (ValueError, "`noise_coefs` must not require a gradient", {"noise_coefs": STD.clone().requires_grad_()}),
-        (ValueError, r"`timesteps` must lie in \[0, 2\], but holds 3", {"timesteps": torch.tensor([0, 3, 1])}),
-        (ValueError, r"`timesteps` must lie in \[0, 2\], but holds -1", {"timesteps": -1}),
-        (ValueError, r"`timesteps` must have the shape \(\) or \(3,\)", {"timesteps": torch.tensor([0, 1])}),
-        (TypeError, "`timesteps` must be an integer tensor, but has dtype torch.float32", {"timesteps": U}),
-        (TypeError, "`timesteps` must be an integer tensor or an int, but is str", {"timesteps": "1"}),
-        (ValueError, "`timesteps` must be on the CPU or on cpu, but is on meta", {"timesteps": T.to("meta")}),
+        (ValueError, r"`timesteps` must lie in \[0, 2\], got 3", {"timesteps": torch.tensor([0, 3, 1])}),
+        (ValueError, r"`timesteps` must lie in \[0, 2\], got -1", {"timesteps": -1}),
         (
             ValueError,
-            r"`noise` must have the shape of `sample`, \(3, 2, 4, 4\), but has \(3, 2\)",
+            r"`timesteps` must have the shape \(\), \(1,\) or \(3,\), .* got \(2,\)",
+            {"timesteps": torch.tensor([0, 1])},
+        ),
+        (TypeError, "`timesteps` must be an integer tensor, got torch.float32", {"timesteps": U}),
+        (TypeError, "`timesteps` must be an int or an integer tensor, got str", {"timesteps": "1"}),
+        (ValueError, "`timesteps` must be on the CPU or on cpu, got meta", {"timesteps": T.to("meta")}),
+        (
+            ValueError,
+            r"`noise` must have the shape of `x_0`, \(3, 2, 4, 4\), got \(3, 2\)",
             {"noise": X[..., 0, 0]},
         ),
-        (ValueError, "`noise` must be on the device of sample, cpu, but is on meta", {"noise": X.to("meta")}),
-        (TypeError, "`noise` is float64, but the result is torch.float32", {"noise": X.double()}),
+        (ValueError, "`noise` must be on the device of `x_0`, cpu, got meta", {"noise": X.to("meta")}),
+        (
+            TypeError,
+            "`noise` must not be more precise than the result, torch.float32, got torch.float64",
+            {"noise": X.double()},
+        ),
         (ValueError, "`noise` must not require a gradient", {"noise": X.clone().requires_grad_()}),
-        (ValueError, "At most one of `noise`, `generator` and `seed`", {"noise": X, "seed": 1}),
-        (TypeError, "`seed` must be an int, but is float", {"seed": 1.0}),
-        (ValueError, r"`seed` must lie in \[0, 2\^63 - 1\], but is -1", {"seed": -1}),
-        (ValueError, r"`seed` must lie in \[0, 2\^63 - 1\], but is 9223372036854775808", {"seed": 2**63}),
-        (TypeError, "`generator` must be a torch.Generator or a list of them, but is int", {"generator": 3}),
+        (ValueError, "`noise`, `generator` and `seed` must not be given together", {"noise": X, "seed": 1}),
+        (TypeError, "`seed` must be an int, got float", {"seed": 1.0}),
+        (ValueError, r"`seed` must lie in \[0, 2\^63 - 1\], got -1", {"seed": -1}),
+        (ValueError, r"`seed` must lie in \[0, 2\^63 - 1\], got 9223372036854775808", {"seed": 2**63}),
+        (TypeError, "`generator` must be a torch.Generator or a list of them, got int", {"generator": 3}),
         (
             ValueError,
-            "`generator` must hold one generator per sample, 3, but holds 1",
-            {"generator": [torch.Generator()]},
+            "`generator` must hold one generator per sample, 3, or a single one, got 2",
+            {"generator": [torch.Generator(), torch.Generator()]},
         ),
-        (ValueError, "`flip` is for uint8 pixels only", {"flip": torch.ones(3, dtype=torch.bool)}),
-        (ValueError, "`dtype` must be torch.float32, as `sample` is, or None", {"dtype": torch.float16}),
+        (ValueError, "`flip` must be None for float samples", {"flip": torch.ones(3, dtype=torch.bool)}),
+        (
+            ValueError,
+            "`dtype` must be None or torch.float32, as `x_0` is, got torch.float16",
+            {"dtype": torch.float16},
+        ),
     ],
 )
 def test_noise_refuses(error, message, changes):
@@ -310,42 +331,44 @@ PIXELS = torch.zeros(3, 2, dtype=torch.uint8)
 @pytest.mark.parametrize(
     ("error", "message", "changes"),
     [
-        (TypeError, "`dtype` must be one of .* but is torch.int32", {"dtype": torch.int32}),
-        (TypeError, "`flip` must be a bool tensor, but is torch.int64", {"flip": T}),
-        (ValueError, r"`flip` must have the shape \(3,\), but has \(2,\)", {"flip": torch.ones(2, dtype=torch.bool)}),
+        (TypeError, "`dtype` must be one of .* got torch.int32", {"dtype": torch.int32}),
+        (TypeError, "`flip` must be a bool tensor, got torch.int64", {"flip": T}),
         (
             ValueError,
-            "`flip` must be on the device of sample",
+            r"`flip` must have the shape \(3,\), one flag per sample, got \(2,\)",
+            {"flip": torch.ones(2, dtype=torch.bool)},
+        ),
+        (
+            ValueError,
+            "`flip` must be on the device of `x_0`",
             {"flip": torch.ones(3, dtype=torch.bool, device="meta")},
         ),
-        (ValueError, "`flip` mirrors the last dimension", {"sample": PIXELS[:, 0], "flip": T.bool()}),
+        (ValueError, r"`flip` must be None for samples of shape \(B,\)", {"x_0": PIXELS[:, 0], "flip": T.bool()}),
     ],
 )
 def test_noise_refuses_pixels(error, message, changes):
     with pytest.raises(error, match=message):
-        noise(**GOOD | {"sample": PIXELS} | changes)
+        noise(**GOOD | {"x_0": PIXELS} | changes)
 
 
 def test_noise_pair_refuses():
     tables = (SIGNAL, STD, STEP_SIGNAL, STEP_STD)
-    with pytest.raises(ValueError, match=r"`timesteps` must lie in \[0, 1\], but holds 2"):
+    with pytest.raises(ValueError, match=r"`timesteps` must lie in \[0, 1\], got 2"):
         noise_pair(X, *tables, 2)
     with pytest.raises(ValueError, match="`step_noise_coefs` must have 3 entries"):
         noise_pair(X, *tables[:3], STD[:2], T)
-    with pytest.raises(TypeError, match=r"`noise` must be the pair \(noise_t, noise_tp1\), but is Tensor"):
+    with pytest.raises(TypeError, match=r"`noise` must be the pair \(noise_t, noise_tp1\), got Tensor"):
         noise_pair(X, *tables, T, noise=X)
     with pytest.raises(ValueError, match=r"`noise\[1\]` must have the shape of `x_0`"):
         noise_pair(X, *tables, T, noise=(X, X[:2]))
 
 
 def test_posterior_step_refuses():
-    with pytest.raises(
-        ValueError, match=r"`x_tp1` must have the shape of `x_0`, \(3, 2, 4, 4\), but has \(2, 2, 4, 4\)"
-    ):
+    with pytest.raises(ValueError, match=r"`x_tp1` must have the shape of `x_0`, \(3, 2, 4, 4\), got \(2, 2, 4, 4\)"):
         posterior_step(X, X[:2], SIGNAL, SIGNAL, STD, T)
-    with pytest.raises(TypeError, match="`x_tp1` must have the dtype of `x_0`, torch.float32, but has torch.float16"):
+    with pytest.raises(TypeError, match="`x_tp1` must have the dtype of `x_0`, torch.float32, got torch.float16"):
         posterior_step(X, X.half(), SIGNAL, SIGNAL, STD, T)
-    with pytest.raises(ValueError, match="`x_tp1` must be on the device of x_0, cpu, but is on meta"):
+    with pytest.raises(ValueError, match="`x_tp1` must be on the device of `x_0`, cpu, got meta"):
         posterior_step(X, X.to("meta"), SIGNAL, SIGNAL, STD, T)
     with pytest.raises(TypeError, match="`x_0` must have one of the dtypes"):
         posterior_step(PIXELS, PIXELS, SIGNAL, SIGNAL, STD, T)
@@ -357,13 +380,13 @@ def test_straight_path_refuses():
     for positions in (1.5, -0.1, float("nan"), torch.tensor([0.0, 2.0, 1.0])):
         with pytest.raises(ValueError, match=r"`positions` must lie in \[0, 1\]"):
             straight_path(X, positions, 0.1, 0.9)
-    with pytest.raises(TypeError, match="`positions` must be a float tensor, but has dtype torch.int64"):
+    with pytest.raises(TypeError, match="`positions` must be a float tensor, got torch.int64"):
         straight_path(X, T, 0.1, 0.9)
-    with pytest.raises(TypeError, match="`positions` must be a float tensor or a float, but is str"):
+    with pytest.raises(TypeError, match="`positions` must be a float or a float tensor, got str"):
         straight_path(X, "half", 0.1, 0.9)
     with pytest.raises(ValueError, match="`positions` must not require a gradient"):
         straight_path(X, U.clone().requires_grad_(), 0.1, 0.9)
-    with pytest.raises(ValueError, match="`noise_coef` must be at least 0, but is -0.9"):
+    with pytest.raises(ValueError, match="`noise_coef` must be at least 0, got -0.9"):
         straight_path(X, U, 0.1, -0.9)
-    with pytest.raises(TypeError, match="`signal_coef` must be a float, but is Tensor"):
+    with pytest.raises(TypeError, match="`signal_coef` must be a float, got Tensor"):
         straight_path(X, U, torch.tensor(0.1), 0.9)

@@ -88,12 +88,14 @@ def run_straight_path(samples, **kwargs):
     return (noising.straight_path(*samples, torch.linspace(0, 1, len(samples[0])), 0.3, 0.9, **kwargs),)
 
 
-def run_straight_path_with_end(samples, **kwargs):
-    return noising.straight_path(*samples, torch.linspace(1, 0, len(samples[0])), 0.3, 0.9, return_end=True, **kwargs)
+def run_straight_path_with_terminal(samples, **kwargs):
+    return noising.straight_path(
+        *samples, torch.linspace(1, 0, len(samples[0])), 0.3, 0.9, return_terminal=True, **kwargs
+    )
 
 
-RUNS = [run_noise, run_noise_pair, run_posterior_step, run_straight_path, run_straight_path_with_end]
-PIXEL_RUNS = [run_noise, run_noise_pair, run_straight_path, run_straight_path_with_end]
+RUNS = [run_noise, run_noise_pair, run_posterior_step, run_straight_path, run_straight_path_with_terminal]
+PIXEL_RUNS = [run_noise, run_noise_pair, run_straight_path, run_straight_path_with_terminal]
 
 
 def make_samples(run, *args):
@@ -302,7 +304,7 @@ def test_double_backward_as_r1_needs_it(run):
         torch.testing.assert_close(got, value, rtol=1e-6, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
 
 
-@pytest.mark.parametrize("run", [run_noise_pair, run_straight_path_with_end])
+@pytest.mark.parametrize("run", [run_noise_pair, run_straight_path_with_terminal])
 @pytest.mark.parametrize("place", [0, 1])
 def test_gradient_of_one_output_alone(run, place):
     def gradient(samples):
@@ -365,6 +367,6 @@ def test_philox_calls_are_64_bit(per, first, seed):
 
 def test_more_than_a_grid_can_index():
     for shape in [(2**31, 4), (1, 2**45)]:
-        with pytest.raises(ValueError, match="more than a kernel's grid can index"):
+        with pytest.raises(ValueError, match="`x_0` must fit a kernel's grid"):
             _ = launch.Plan.of(torch.Size(shape)).grid
     assert launch.Plan.of(torch.Size((2, 2**38))).grid == (2, 65535, 2049)

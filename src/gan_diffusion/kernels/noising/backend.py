@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The one place that decides between Triton and the reference."""
+"""The one place that decides between Triton and the reference, and the record of what ran."""
 
 import os
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _records: list[list[tuple[str, str]]] = []
 
 def _checked(name: str, mode: str) -> str:
     if mode not in MODES:
-        raise ValueError(f"`{name}` must be one of {MODES}, but is {mode!r}.")
+        raise ValueError(f"`{name}` must be one of {MODES}, got {mode!r}.")
     return mode
 
 
@@ -31,16 +31,18 @@ _mode = _checked(ENVIRONMENT_VARIABLE, os.environ.get(ENVIRONMENT_VARIABLE) or "
 
 @contextmanager
 def kernel_backend(mode: str) -> Iterator[None]:
-    """Chooses the implementation inside a `with` block.
+    """
+    Chooses the implementation for calls inside a `with` block. A backward pass runs on the implementation of its call.
 
-    Outside it the environment variable `GAN_DIFFUSION_KERNELS` decides, which is read when the package is imported.
+    Outside of such blocks the environment variable `GAN_DIFFUSION_KERNELS` decides. It is read once, on import.
 
     Args:
-        mode (`str`): `"auto"`, Triton for tensors on a GPU if it is installed; `"triton"`, Triton or an error;
-            `"reference"`, plain PyTorch.
+        mode (`str`):
+            `"auto"`: Triton for tensors on a GPU if it is installed; `"triton"`: Triton or an error; `"reference"`:
+            plain PyTorch.
 
     Raises:
-        ValueError: for any other mode.
+        ValueError: If the mode is none of these.
     """
     global _mode
     before, _mode = _mode, _checked("mode", mode)
@@ -52,7 +54,7 @@ def kernel_backend(mode: str) -> Iterator[None]:
 
 @contextmanager
 def record_backends() -> Iterator[list[tuple[str, str]]]:
-    """Collects which implementation ran: pairs of an operation's name and `"triton"` or `"reference"`."""
+    """Collects what ran inside a `with` block: pairs of an operation's name and `"triton"` or `"reference"`."""
     calls: list[tuple[str, str]] = []
     _records.append(calls)
     try:
@@ -62,13 +64,21 @@ def record_backends() -> Iterator[list[tuple[str, str]]]:
 
 
 def choose(device: torch.device, dtype: torch.dtype) -> str:
-    """The implementation for results of this dtype on this device: `"triton"` or `"reference"`.
+    """
+    The implementation that runs for results of a dtype on a device.
 
-    float64 is the reference's everywhere.
+    Args:
+        device (`torch.device`):
+            Device of the samples.
+        dtype (`torch.dtype`):
+            Dtype of the result. float64 is computed by the reference on every device.
+
+    Returns:
+        `str`: `"triton"` or `"reference"`.
 
     Raises:
-        ValueError: if Triton is demanded for a device it cannot serve.
-        ImportError: if Triton is demanded and not installed.
+        ValueError: If the mode is `"triton"` and the device is none that it serves.
+        ImportError: If the mode is `"triton"` and triton is not installed.
     """
     if dtype == torch.float64 or _mode == "reference":
         return "reference"
@@ -79,19 +89,22 @@ def choose(device: torch.device, dtype: torch.dtype) -> str:
 
 
 def record(operation: str, backend: str) -> None:
-    """Tells [`record_backends`] what is about to run."""
+    """Tells [`record_backends`] that an operation runs on an implementation."""
     for calls in _records:
         calls.append((operation, backend))
 
 
 def _check_triton(device):
     if not HAS_TRITON:
-        raise ImportError("The triton kernels were asked for, but triton is not installed; use 'auto' or 'reference'.")
+        raise ImportError(
+            "`mode` must be 'auto' or 'reference' because triton is not installed, got 'triton'. Install triton to "
+            "use its kernels."
+        )
     if device.type not in TRITON_DEVICES:
         from . import launch
 
         if not launch.INTERPRETED:
             raise ValueError(
-                f"The triton kernels were asked for, but the sample is on {device}: move it to a GPU, use 'auto' or "
-                "'reference', or set TRITON_INTERPRET=1 before the first use to interpret them."
+                f"`mode` must be 'auto' or 'reference' for samples on {device}, got 'triton'. Move them to a GPU, or "
+                "set TRITON_INTERPRET=1 before the first use to interpret the kernels."
             )

@@ -4,8 +4,7 @@
 """Host launchers of the Triton kernels: memory formats, block sizes and grids.
 
 Contiguous and channels-last tensors are worked on as they lie, any other layout goes through a contiguous copy.
-Results have the layout of `torch.empty_like(sample)`. Arguments are those of the functions of the same name in
-`reference.py`, but random noise is given as `seeds`.
+Results have the layout of `torch.empty_like(sample)`. Arguments are those of the ops of the same name in `ops.py`.
 """
 
 import math
@@ -39,7 +38,7 @@ class Plan:
 
     @classmethod
     def of(cls, shape: torch.Size) -> "Plan":
-        """The plan for samples of a shape `(batch, ...)`: the block that overruns least, among equals the largest."""
+        """The plan for samples of shape (B, ...): the block that overruns least, among equals the largest."""
         length = math.prod(shape[1:])
         if length < BLOCKS[-1][0]:
             block, num_warps = max(64, 1 << (length - 1).bit_length()), 1
@@ -49,10 +48,11 @@ class Plan:
 
     @property
     def grid(self) -> tuple[int, int, int]:
-        """(samples, blocks of a sample, and the rest of them).
+        """
+        Number of samples, of rows of blocks, and of blocks in a column.
 
         Raises:
-            ValueError: if a grid cannot index that many.
+            ValueError: If a grid cannot index that many.
         """
         # A sample that begins inside a Philox call overruns by up to three elements.
         blocks = math.ceil((self.length + (0 if self.aligned else 3)) / self.block)
@@ -60,22 +60,21 @@ class Plan:
         grid = (self.batch, rows, math.ceil(blocks / rows))
         if grid[0] > MAX_GRID_X or grid[2] > MAX_GRID_YZ:
             raise ValueError(
-                f"`sample` has {self.batch} samples of {self.length} elements, more than a kernel's grid can index."
+                f"`x_0` must fit a kernel's grid, got {self.batch} samples of {self.length} elements. Split the batch."
             )
         return grid
 
 
-def noise(sample, signal_coefs, noise_coefs, timesteps, noise, seeds, *, flip=None, dtype=None):
-    dtype = dtype or sample.dtype
-    layout = _Layout(sample, dtype)
+def noise(x_0, signal_coefs, noise_coefs, timesteps, noise, seeds, flip, dtype):
+    layout = _Layout(x_0, dtype)
     (out,) = outputs = layout.empty(1)
     _launch(
         kernels.noise_kernel,
         layout,
-        (layout.arrange(sample), layout.arrange(noise), *_dense(seeds, flip, signal_coefs, noise_coefs))
-        + (timesteps, out),
+        (layout.arrange(x_0), layout.arrange(noise), *_dense(seeds, flip, signal_coefs, noise_coefs), timesteps, out),
         (signal_coefs.numel(), timesteps.stride(0)),
         **_constants(layout, noise, seeds, flip),
+        WIDTH=_width(x_0, flip),
     )
     return layout.deliver(outputs)[0]
 
@@ -87,15 +86,14 @@ def noise_pair(
     step_signal_coefs,
     step_noise_coefs,
     timesteps,
-    noise,
+    noise_t,
+    noise_tp1,
     seeds,
-    *,
-    flip=None,
-    dtype=None,
+    flip,
+    dtype,
 ):
-    layout = _Layout(x_0, dtype or x_0.dtype)
+    layout = _Layout(x_0, dtype)
     outputs = layout.empty(2)
-    noise_t, noise_tp1 = (None, None) if noise is None else noise
     _launch(
         kernels.noise_pair_kernel,
         layout,
@@ -103,7 +101,8 @@ def noise_pair(
         + _dense(seeds, flip, signal_coefs, noise_coefs, step_signal_coefs, step_noise_coefs)
         + (timesteps, *outputs),
         (signal_coefs.numel(), timesteps.stride(0)),
-        **_constants(layout, noise, seeds, flip),
+        **_constants(layout, noise_t, seeds, flip),
+        WIDTH=_width(x_0, flip),
     )
     return layout.deliver(outputs)
 
@@ -121,57 +120,56 @@ def noise_pair_adjoint(grad_t, grad_tp1, signal_coefs, step_signal_coefs, timest
     return layout.deliver(outputs)[0]
 
 
-def posterior_step(x_0, x_tp1, coef_x0, coef_xt, std, timesteps, noise, seeds):
+def posterior_step(x_0, x_tp1, coef_x_0, coef_x_tp1, std, timesteps, noise, seeds):
     layout = _Layout(x_0, x_0.dtype)
     (out,) = outputs = layout.empty(1)
-    constants = _constants(layout, noise, seeds, None)
-    del constants["WIDTH"]
     _launch(
         kernels.posterior_step_kernel,
         layout,
         (layout.arrange(x_0), layout.arrange(x_tp1), layout.arrange(noise))
-        + _dense(seeds, coef_x0, coef_xt, std)
+        + _dense(seeds, coef_x_0, coef_x_tp1, std)
         + (timesteps, out),
-        (coef_x0.numel(), timesteps.stride(0)),
-        **constants,
+        (coef_x_0.numel(), timesteps.stride(0)),
+        **_constants(layout, noise, seeds),
     )
     return layout.deliver(outputs)[0]
 
 
-def posterior_step_adjoint(grad, coef_x0, coef_xt, timesteps):
+def posterior_step_adjoint(grad, coef_x_0, coef_x_tp1, timesteps):
     layout = _Layout(grad, grad.dtype)
     outputs = layout.empty(2)
     _launch(
         kernels.posterior_step_adjoint_kernel,
         layout,
-        (layout.arrange(grad), *_dense(coef_x0, coef_xt), timesteps, *outputs),
-        (coef_x0.numel(), timesteps.stride(0)),
+        (layout.arrange(grad), *_dense(coef_x_0, coef_x_tp1), timesteps, *outputs),
+        (coef_x_0.numel(), timesteps.stride(0)),
         PER=_calls_per_thread(layout),
     )
     return layout.deliver(outputs)
 
 
-def straight_path(x_0, positions, signal_coef, noise_coef, noise, seeds, *, flip=None, dtype=None, return_end=False):
-    layout = _Layout(x_0, dtype or x_0.dtype)
-    outputs = layout.empty(2 if return_end else 1)
+def straight_path(x_0, positions, signal_coef, noise_coef, noise, seeds, flip, dtype, return_terminal=False):
+    layout = _Layout(x_0, dtype)
+    outputs = layout.empty(1 + return_terminal)
     _launch(
         kernels.straight_path_kernel,
         layout,
         (layout.arrange(x_0), layout.arrange(noise), *_dense(seeds, flip), positions)
-        + (outputs[0], outputs[1] if return_end else None, signal_coef, noise_coef),
+        + (outputs[0], outputs[1] if return_terminal else None, signal_coef, noise_coef),
         (positions.stride(0),),
         **_constants(layout, noise, seeds, flip),
+        WIDTH=_width(x_0, flip),
     )
-    return layout.deliver(outputs) if return_end else layout.deliver(outputs)[0]
+    return layout.deliver(outputs) if return_terminal else layout.deliver(outputs)[0]
 
 
-def straight_path_adjoint(grad, grad_end, positions, signal_coef):
+def straight_path_adjoint(grad, grad_terminal, positions, signal_coef):
     layout = _Layout(grad, grad.dtype)
     (out,) = outputs = layout.empty(1)
     _launch(
         kernels.straight_path_adjoint_kernel,
         layout,
-        (layout.arrange(grad), layout.arrange(grad_end), positions, out, signal_coef),
+        (layout.arrange(grad), layout.arrange(grad_terminal), positions, out, signal_coef),
         (positions.stride(0),),
         PER=_calls_per_thread(layout),
     )
@@ -222,19 +220,21 @@ def _dense(*vectors):
     return tuple(vector if vector is None else vector.contiguous() for vector in vectors)
 
 
-def _constants(layout, noise, seeds, flip):
+def _constants(layout, noise, seeds, flip=None):
     mode = 1 if noise is not None else 2 if seeds is not None else 0
-    # Where nothing depends on an element's index memory is walked as it lies.
-    indexed = mode == 2 or flip is not None
-    channels = layout.channels if indexed else 0
+    # Where nothing depends on an element's index, memory is walked as it lies.
+    channels = layout.channels if mode == 2 or flip is not None else 0
     return {
         "PER": _calls_per_thread(layout, channels),
         "NOISE": mode,
         "OWN_SEED": mode == 2 and seeds.numel() > 1,
         "CHANNELS": channels,
-        "WIDTH": 0 if flip is None else layout.sample.shape[-1],
         "APPROX": layout.sample.device.type == "cuda" and torch.version.hip is None,
     }
+
+
+def _width(x_0, flip):
+    return 0 if flip is None else x_0.shape[-1]
 
 
 def _calls_per_thread(layout, channels=0):

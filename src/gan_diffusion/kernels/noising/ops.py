@@ -1,51 +1,37 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The operations as PyTorch custom ops, `torch.ops.gan_diffusion.*`, with fake implementations and autograd.
+"""The Triton kernels as PyTorch custom ops, `torch.ops.gan_diffusion.*`, with fake implementations and autograd.
 
 Every operation is linear in its samples. Its backward pass is therefore the adjoint map, and the adjoint's backward
-pass is the operation without noise, so these ops give gradients of any order. They are opaque to `torch.compile`
-(`custom_op` rather than `triton_op`): an op chooses its implementation when it runs, and raises when it runs.
+pass is the operation without noise. So these ops have gradients of any order.
 
-Arguments are checked by the public functions of `functional.py`. Noise is given, drawn from `seeds`, or absent.
+The ops only launch. `functional.py` has checked the arguments and calls an op when `backend.py` has chosen Triton.
+`torch.compile` does not look into them (`custom_op` rather than `triton_op`). Noise is given, drawn from `seeds`, or
+absent.
 """
 
 import torch
 from torch import Tensor
 
-from . import random, reference
-from .backend import choose, record
+from .backend import record
 
 
 def _op(function):
     return torch.library.custom_op(f"gan_diffusion::{function.__name__}", function, mutates_args=())
 
 
-def _uses_triton(name: str, sample: Tensor, dtype: torch.dtype) -> bool:
-    backend = choose(sample.device, dtype)
-    record(name, backend)
-    return backend == "triton"
-
-
-def _launcher(name: str):
+def _launch(name: str, *arguments, **options):
     # Imported late: without Triton the reference must work, and importing the package must stay cheap.
     from . import launch
 
-    return getattr(launch, name)
-
-
-def _drawn(shape, noise, seeds):
-    return noise if seeds is None else random.normal(shape, seeds)
-
-
-def _like(sample: Tensor, result: Tensor) -> Tensor:
-    """The result as a tensor of its own, laid out as the fake implementation promises."""
-    return torch.empty_like(sample, dtype=result.dtype).copy_(result)
+    record(name, "triton")
+    return getattr(launch, name)(*arguments, **options)
 
 
 @_op
 def noise(
-    sample: Tensor,
+    x_0: Tensor,
     signal_coefs: Tensor,
     noise_coefs: Tensor,
     timesteps: Tensor,
@@ -54,16 +40,12 @@ def noise(
     flip: Tensor | None,
     dtype: torch.dtype,
 ) -> Tensor:
-    arguments = (sample, signal_coefs, noise_coefs, timesteps)
-    if _uses_triton("noise", sample, dtype):
-        return _launcher("noise")(*arguments, noise, seeds, flip=flip, dtype=dtype)
-    noise = _drawn(sample.shape, noise, seeds)
-    return _like(sample, reference.noise(*arguments, noise, flip=flip, dtype=dtype))
+    return _launch("noise", x_0, signal_coefs, noise_coefs, timesteps, noise, seeds, flip, dtype)
 
 
 @noise.register_fake
-def _(sample, signal_coefs, noise_coefs, timesteps, noise, seeds, flip, dtype):
-    return torch.empty_like(sample, dtype=dtype)
+def _(x_0, signal_coefs, noise_coefs, timesteps, noise, seeds, flip, dtype):
+    return torch.empty_like(x_0, dtype=dtype)
 
 
 def _noise_context(ctx, inputs, output):
@@ -92,14 +74,8 @@ def noise_pair(
     flip: Tensor | None,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    arguments = (x_0, signal_coefs, noise_coefs, step_signal_coefs, step_noise_coefs, timesteps)
-    noise = None if noise_t is None else (noise_t, noise_tp1)
-    if _uses_triton("noise_pair", x_0, dtype):
-        return _launcher("noise_pair")(*arguments, noise, seeds, flip=flip, dtype=dtype)
-    if seeds is not None:
-        noise = tuple(random.normal(x_0.shape, seeds, stream) for stream in range(2))
-    x_t, x_tp1 = reference.noise_pair(*arguments, noise, flip=flip, dtype=dtype)
-    return _like(x_0, x_t), _like(x_0, x_tp1)
+    tables = (signal_coefs, noise_coefs, step_signal_coefs, step_noise_coefs)
+    return _launch("noise_pair", x_0, *tables, timesteps, noise_t, noise_tp1, seeds, flip, dtype)
 
 
 @noise_pair.register_fake
@@ -124,9 +100,7 @@ noise_pair.register_autograd(_noise_pair_backward, setup_context=_noise_pair_con
 def noise_pair_adjoint(
     grad_t: Tensor, grad_tp1: Tensor, signal_coefs: Tensor, step_signal_coefs: Tensor, timesteps: Tensor
 ) -> Tensor:
-    if _uses_triton("noise_pair_adjoint", grad_t, grad_t.dtype):
-        return _launcher("noise_pair_adjoint")(grad_t, grad_tp1, signal_coefs, step_signal_coefs, timesteps)
-    return _like(grad_t, reference.noise_pair_adjoint(grad_t, grad_tp1, signal_coefs, step_signal_coefs, timesteps))
+    return _launch("noise_pair_adjoint", grad_t, grad_tp1, signal_coefs, step_signal_coefs, timesteps)
 
 
 @noise_pair_adjoint.register_fake
@@ -153,21 +127,18 @@ noise_pair_adjoint.register_autograd(_noise_pair_adjoint_backward, setup_context
 def posterior_step(
     x_0: Tensor,
     x_tp1: Tensor,
-    coef_x0: Tensor,
-    coef_xt: Tensor,
+    coef_x_0: Tensor,
+    coef_x_tp1: Tensor,
     std: Tensor,
     timesteps: Tensor,
     noise: Tensor | None,
     seeds: Tensor | None,
 ) -> Tensor:
-    arguments = (x_0, x_tp1, coef_x0, coef_xt, std, timesteps)
-    if _uses_triton("posterior_step", x_0, x_0.dtype):
-        return _launcher("posterior_step")(*arguments, noise, seeds)
-    return _like(x_0, reference.posterior_step(*arguments, _drawn(x_0.shape, noise, seeds)))
+    return _launch("posterior_step", x_0, x_tp1, coef_x_0, coef_x_tp1, std, timesteps, noise, seeds)
 
 
 @posterior_step.register_fake
-def _(x_0, x_tp1, coef_x0, coef_xt, std, timesteps, noise, seeds):
+def _(x_0, x_tp1, coef_x_0, coef_x_tp1, std, timesteps, noise, seeds):
     return torch.empty_like(x_0)
 
 
@@ -183,15 +154,14 @@ posterior_step.register_autograd(_posterior_step_backward, setup_context=_poster
 
 
 @_op
-def posterior_step_adjoint(grad: Tensor, coef_x0: Tensor, coef_xt: Tensor, timesteps: Tensor) -> tuple[Tensor, Tensor]:
-    if _uses_triton("posterior_step_adjoint", grad, grad.dtype):
-        return _launcher("posterior_step_adjoint")(grad, coef_x0, coef_xt, timesteps)
-    grad_x0, grad_xtp1 = reference.posterior_step_adjoint(grad, coef_x0, coef_xt, timesteps)
-    return _like(grad, grad_x0), _like(grad, grad_xtp1)
+def posterior_step_adjoint(
+    grad: Tensor, coef_x_0: Tensor, coef_x_tp1: Tensor, timesteps: Tensor
+) -> tuple[Tensor, Tensor]:
+    return _launch("posterior_step_adjoint", grad, coef_x_0, coef_x_tp1, timesteps)
 
 
 @posterior_step_adjoint.register_fake
-def _(grad, coef_x0, coef_xt, timesteps):
+def _(grad, coef_x_0, coef_x_tp1, timesteps):
     return torch.empty_like(grad), torch.empty_like(grad)
 
 
@@ -199,9 +169,11 @@ def _posterior_step_adjoint_context(ctx, inputs, output):
     ctx.save_for_backward(*inputs[1:])
 
 
-def _posterior_step_adjoint_backward(ctx, grad_x0, grad_xtp1):
-    coef_x0, coef_xt, timesteps = ctx.saved_tensors
-    return posterior_step(grad_x0, grad_xtp1, coef_x0, coef_xt, coef_x0, timesteps, None, None), None, None, None
+def _posterior_step_adjoint_backward(ctx, grad_x_0, grad_x_tp1):
+    coef_x_0, coef_x_tp1, timesteps = ctx.saved_tensors
+    # Without noise the table of standard deviations is not read.
+    tables = (coef_x_0, coef_x_tp1, coef_x_0)
+    return posterior_step(grad_x_0, grad_x_tp1, *tables, timesteps, None, None), None, None, None
 
 
 posterior_step_adjoint.register_autograd(
@@ -220,11 +192,7 @@ def straight_path(
     flip: Tensor | None,
     dtype: torch.dtype,
 ) -> Tensor:
-    arguments = (x_0, positions, signal_coef, noise_coef)
-    if _uses_triton("straight_path", x_0, dtype):
-        return _launcher("straight_path")(*arguments, noise, seeds, flip=flip, dtype=dtype)
-    noise = _drawn(x_0.shape, noise, seeds)
-    return _like(x_0, reference.straight_path(*arguments, noise, flip=flip, dtype=dtype))
+    return _launch("straight_path", x_0, positions, signal_coef, noise_coef, noise, seeds, flip, dtype)
 
 
 @straight_path.register_fake
@@ -247,7 +215,7 @@ straight_path.register_autograd(_straight_path_backward, setup_context=_straight
 
 
 @_op
-def straight_path_with_end(
+def straight_path_with_terminal(
     x_0: Tensor,
     positions: Tensor,
     signal_coef: float,
@@ -257,36 +225,32 @@ def straight_path_with_end(
     flip: Tensor | None,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
-    arguments = (x_0, positions, signal_coef, noise_coef)
-    if _uses_triton("straight_path_with_end", x_0, dtype):
-        return _launcher("straight_path")(*arguments, noise, seeds, flip=flip, dtype=dtype, return_end=True)
-    noise = _drawn(x_0.shape, noise, seeds)
-    out, end = reference.straight_path(*arguments, noise, flip=flip, dtype=dtype, return_end=True)
-    return _like(x_0, out), _like(x_0, end)
+    coefs = (signal_coef, noise_coef)
+    return _launch("straight_path", x_0, positions, *coefs, noise, seeds, flip, dtype, return_terminal=True)
 
 
-@straight_path_with_end.register_fake
+@straight_path_with_terminal.register_fake
 def _(x_0, positions, signal_coef, noise_coef, noise, seeds, flip, dtype):
     return torch.empty_like(x_0, dtype=dtype), torch.empty_like(x_0, dtype=dtype)
 
 
-def _straight_path_with_end_backward(ctx, grad, grad_end):
+def _straight_path_with_terminal_backward(ctx, grad, grad_terminal):
     (positions,) = ctx.saved_tensors
-    return straight_path_adjoint(grad, grad_end, positions, ctx.signal_coef), *(None,) * 7
+    return straight_path_adjoint(grad, grad_terminal, positions, ctx.signal_coef), *(None,) * 7
 
 
-straight_path_with_end.register_autograd(_straight_path_with_end_backward, setup_context=_straight_path_context)
+straight_path_with_terminal.register_autograd(
+    _straight_path_with_terminal_backward, setup_context=_straight_path_context
+)
 
 
 @_op
-def straight_path_adjoint(grad: Tensor, grad_end: Tensor, positions: Tensor, signal_coef: float) -> Tensor:
-    if _uses_triton("straight_path_adjoint", grad, grad.dtype):
-        return _launcher("straight_path_adjoint")(grad, grad_end, positions, signal_coef)
-    return _like(grad, reference.straight_path_adjoint(grad, grad_end, positions, signal_coef))
+def straight_path_adjoint(grad: Tensor, grad_terminal: Tensor, positions: Tensor, signal_coef: float) -> Tensor:
+    return _launch("straight_path_adjoint", grad, grad_terminal, positions, signal_coef)
 
 
 @straight_path_adjoint.register_fake
-def _(grad, grad_end, positions, signal_coef):
+def _(grad, grad_terminal, positions, signal_coef):
     return torch.empty_like(grad)
 
 
@@ -297,7 +261,7 @@ def _straight_path_adjoint_context(ctx, inputs, output):
 
 def _straight_path_adjoint_backward(ctx, grad):
     (positions,) = ctx.saved_tensors
-    grads = straight_path_with_end(grad, positions, ctx.signal_coef, 0.0, None, None, None, grad.dtype)
+    grads = straight_path_with_terminal(grad, positions, ctx.signal_coef, 0.0, None, None, None, grad.dtype)
     return *grads, None, None
 
 

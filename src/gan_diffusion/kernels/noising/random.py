@@ -34,15 +34,19 @@ def philox(
     key: tuple[torch.Tensor, torch.Tensor],
     rounds: int = PHILOX_ROUNDS,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Philox4x32: four random 32-bit words per counter.
+    """
+    Philox4x32: four random 32-bit words per counter.
 
     Args:
-        counter (`tuple`): the four words of the counter, int64 tensors or Python integers in [0, 2^32).
-        key (`tuple`): the two words of the key, likewise, broadcastable to the counter.
-        rounds (`int`, *optional*, defaults to 7): number of rounds.
+        counter (`tuple`):
+            The four words of the counter: int64 tensors or Python integers in [0, 2^32).
+        key (`tuple`):
+            The two words of the key, of the same kind, broadcastable to the counter.
+        rounds (`int`, defaults to 7):
+            Number of rounds.
 
     Returns:
-        `tuple[torch.Tensor, ...]`: four int64 tensors with values in [0, 2^32).
+        `tuple[torch.Tensor, ...]`: Four int64 tensors with values in [0, 2^32).
     """
     c0, c1, c2, c3 = counter
     k0, k1 = key
@@ -64,18 +68,21 @@ def _halves(product):
 
 
 def box_muller(word_0: torch.Tensor, word_1: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two independent standard normals from two 32-bit words.
+    """
+    Two independent standard normal numbers from two 32-bit words.
 
     With v = word_0 read as a signed integer, |v + 1/2| / 2^31 is the uniform of the radius sqrt(-2 ln u) and the sign
     of v chooses the half plane; word_1, signed and over 2^31, is the angle within it in units of pi / 2. Every bit is
     used, no range reduction is needed, and the smallest uniform is 2^-32 (largest radius 6.66).
 
     Args:
-        word_0 (`torch.Tensor`): int64 values in [0, 2^32).
-        word_1 (`torch.Tensor`): the same, same shape.
+        word_0 (`torch.Tensor`):
+            int64 values in [0, 2^32).
+        word_1 (`torch.Tensor` of the same shape):
+            int64 values in [0, 2^32).
 
     Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: two float32 tensors of that shape.
+        `tuple[torch.Tensor, torch.Tensor]`: Two float32 tensors of that shape.
     """
     half = word_0.to(torch.int32).to(torch.float32).mul_(2.0**-31).add_(2.0**-32)
     radius = half.abs().log2_().mul_(MINUS_TWO_LN_2).sqrt_()
@@ -87,16 +94,20 @@ def box_muller(word_0: torch.Tensor, word_1: torch.Tensor) -> tuple[torch.Tensor
 
 
 def normal(shape: torch.Size | tuple[int, ...], seeds: torch.Tensor, stream: int = 0) -> torch.Tensor:
-    """Standard normal numbers of a seed, float32, contiguous, on the device of `seeds`.
+    """
+    Standard normal numbers of a seed.
 
     Args:
-        shape (`torch.Size`): shape of the result, `(batch, ...)`.
-        seeds (`torch.Tensor`): int64, one seed for the whole tensor, or one per sample: then sample b holds the
-            numbers that a batch of one would get from seed b.
-        stream (`int`, *optional*, defaults to 0): independent sequences of one seed have different streams.
+        shape (`torch.Size`):
+            Shape of the result, (B, ...).
+        seeds (`torch.Tensor` of shape (1,) or (B,)):
+            int64; one seed for the whole tensor, or one per sample: then sample b holds the numbers that a batch of
+            one would get from seed b.
+        stream (`int`, defaults to 0):
+            Different streams of one seed are independent.
 
     Returns:
-        `torch.Tensor`: float32 tensor of that shape.
+        `torch.Tensor`: float32, contiguous, on the device of the seeds.
     """
     shape = tuple(shape)
     rows = seeds.numel()

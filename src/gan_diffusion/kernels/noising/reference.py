@@ -1,18 +1,18 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the kernels compute, in plain PyTorch on any device: the tests' truth and the CPU's path.
+"""What the kernels compute, in plain PyTorch on any device. The tests compare with it and CPUs use it.
 
-Arithmetic is float32, or float64 for float64 samples, with the float32 tables promoted; the result is cast at the last
-line. Gradients come from autograd. Arguments are those of the public functions after their checks: `timesteps` holds
-one index per sample and `noise` is a tensor, or `None` for the noise-free linear map.
+Arithmetic is float32, or float64 for float64 samples, with the float32 tables promoted; the result is cast in the last
+line. Gradients come from autograd. Arguments are those of the public functions after their checks: `timesteps` and
+`positions` hold one value per sample, and noise is a tensor.
 """
 
 import torch
 
 
 def pixels_to_images(pixels: torch.Tensor, flip: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor:
-    """uint8 pixels to [-1, 1], each picture mirrored along its last dimension where `flip` is set."""
+    """uint8 pixels to [-1, 1], each sample mirrored along its last dimension where `flip` is set."""
     images = (pixels.to(_compute_dtype(dtype)) - 127.5) * (1.0 / 127.5)
     if flip is not None:
         images = torch.where(per_sample(flip, images), images.flip(-1), images)
@@ -20,16 +20,17 @@ def pixels_to_images(pixels: torch.Tensor, flip: torch.Tensor | None, dtype: tor
 
 
 def per_sample(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """A `(batch,)` tensor shaped to broadcast over `like`."""
+    """A tensor of shape (B,), shaped to broadcast over `like`."""
     return values.view(-1, *(1,) * (like.ndim - 1))
 
 
-def noise(sample, signal_coefs, noise_coefs, timesteps, noise, *, flip=None, dtype=None, noise_is_scratch=False):
-    """signal_coefs[t] x + noise_coefs[t] e.
-
-    With `noise_is_scratch` the noise, laid out as the sample and in the dtype of the arithmetic, may be overwritten.
+def noise(x_0, signal_coefs, noise_coefs, timesteps, noise, *, flip=None, dtype=None, noise_is_scratch=False):
     """
-    (x,), dtype = _promote(sample, flip=flip, dtype=dtype)
+    signal_coefs[t] x_0 + noise_coefs[t] n.
+
+    With `noise_is_scratch` the noise, laid out as the samples and in the dtype of the arithmetic, may be overwritten.
+    """
+    (x,), dtype = _promote(x_0, flip=flip, dtype=dtype)
     return _cast(_blend(signal_coefs, noise_coefs, timesteps, x, noise, noise_is_scratch), dtype)
 
 
@@ -40,60 +41,46 @@ def noise_pair(
     step_signal_coefs,
     step_noise_coefs,
     timesteps,
-    noise,
+    noise_t,
+    noise_tp1,
     *,
     flip=None,
     dtype=None,
     noise_is_scratch=False,
 ):
-    """x_t = signal_coefs[t] x_0 + noise_coefs[t] n_t and, by the tables of one step, x_{t+1} from x_t, n_{t+1}."""
+    """x_t = signal_coefs[t] x_0 + noise_coefs[t] n_t and, by the tables of one step, x_{t+1} from x_t and n_{t+1}."""
     (x,), dtype = _promote(x_0, flip=flip, dtype=dtype)
-    noise_t, noise_tp1 = (None, None) if noise is None else noise
     x_t = _blend(signal_coefs, noise_coefs, timesteps, x, noise_t, noise_is_scratch)
     x_tp1 = _blend(step_signal_coefs, step_noise_coefs, timesteps + 1, x_t, noise_tp1, noise_is_scratch)
     return _cast(x_t, dtype), _cast(x_tp1, dtype)
 
 
-def noise_pair_adjoint(grad_t, grad_tp1, signal_coefs, step_signal_coefs, timesteps):
-    """signal_coefs[t] (g_t + step_signal_coefs[t+1] g_{t+1})."""
-    (g_t, g_tp1), dtype = _promote(grad_t, grad_tp1)
-    total = g_t + _coef(step_signal_coefs, timesteps + 1, g_tp1) * g_tp1
-    return _cast(_coef(signal_coefs, timesteps, g_t) * total, dtype)
-
-
-def posterior_step(x_0, x_tp1, coef_x0, coef_xt, std, timesteps, noise, *, noise_is_scratch=False):
-    """coef_x0[t] x_0 + coef_xt[t] x_{t+1} + std[t] e."""
+def posterior_step(x_0, x_tp1, coef_x_0, coef_x_tp1, std, timesteps, noise, *, noise_is_scratch=False):
+    """coef_x_0[t] x_0 + coef_x_tp1[t] x_{t+1} + std[t] n."""
     (x, y), dtype = _promote(x_0, x_tp1)
-    mean = _coef(coef_x0, timesteps, x) * x + _coef(coef_xt, timesteps, y) * y
-    if noise is not None:
-        mean = mean.add_(_scaled(noise, _coef(std, timesteps, x), noise_is_scratch))
-    return _cast(mean, dtype)
-
-
-def posterior_step_adjoint(grad, coef_x0, coef_xt, timesteps):
-    """coef_x0[t] g and coef_xt[t] g."""
-    (g,), dtype = _promote(grad)
-    return tuple(_cast(_coef(table, timesteps, g) * g, dtype) for table in (coef_x0, coef_xt))
+    mean = _coef(coef_x_0, timesteps, x) * x + _coef(coef_x_tp1, timesteps, y) * y
+    return _cast(mean.add_(_scaled(noise, _coef(std, timesteps, x), noise_is_scratch)), dtype)
 
 
 def straight_path(
-    x_0, positions, signal_coef, noise_coef, noise, *, flip=None, dtype=None, return_end=False, noise_is_scratch=False
+    x_0,
+    positions,
+    signal_coef,
+    noise_coef,
+    noise,
+    *,
+    flip=None,
+    dtype=None,
+    return_terminal=False,
+    noise_is_scratch=False,
 ):
-    """i(u) = u x_0 + (1 - u) x_T with x_T = signal_coef x_0 + noise_coef e; with `return_end` also x_T."""
+    """i(u) = u x_0 + (1 - u) x_T with x_T = signal_coef x_0 + noise_coef n; with `return_terminal` also x_T."""
     (x,), dtype = _promote(x_0, flip=flip, dtype=dtype)
-    end = signal_coef * x
-    if noise is not None:
-        end = end.add_(_scaled(noise, torch.tensor(noise_coef, dtype=x.dtype, device=x.device), noise_is_scratch))
+    coef = torch.tensor(noise_coef, dtype=x.dtype, device=x.device)
+    terminal = (signal_coef * x).add_(_scaled(noise, coef, noise_is_scratch))
     u = _cast(per_sample(positions, x), x.dtype)
-    out = _cast(u * x + (1 - u) * end, dtype)
-    return (out, _cast(end, dtype)) if return_end else out
-
-
-def straight_path_adjoint(grad, grad_end, positions, signal_coef):
-    """u g + signal_coef ((1 - u) g + g_end)."""
-    (g, g_end), dtype = _promote(grad, grad_end)
-    u = _cast(per_sample(positions, g), g.dtype)
-    return _cast(u * g + signal_coef * ((1 - u) * g + g_end), dtype)
+    point = _cast(u * x + (1 - u) * terminal, dtype)
+    return (point, _cast(terminal, dtype)) if return_terminal else point
 
 
 def _promote(*samples, flip=None, dtype=None):
@@ -124,8 +111,6 @@ def _scaled(noise, coef, noise_is_scratch):
 
 def _blend(signal_coefs, noise_coefs, timesteps, x, noise, noise_is_scratch):
     a = _coef(signal_coefs, timesteps, x)
-    if noise is None:
-        return a * x
     scaled = _scaled(noise, _coef(noise_coefs, timesteps, x), noise_is_scratch)
     # One pass less, but the sum may be fused with the product and the layout is the noise's.
     return scaled.addcmul_(x, a) if noise_is_scratch else (a * x).add_(scaled)

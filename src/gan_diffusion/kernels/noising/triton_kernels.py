@@ -156,9 +156,9 @@ def _place(
 
 
 @triton.jit
-def _timestep(T, t_stride, sample, num_steps):
+def _timestep(TIMESTEPS, timestep_stride, sample, num_steps):
     """The sample's timestep, and whether it is an index of the table."""
-    t = tl.load(T + sample * t_stride).to(tl.int64)
+    t = tl.load(TIMESTEPS + sample * timestep_stride).to(tl.int64)
     return t, (t >= 0) & (t < num_steps)
 
 
@@ -225,17 +225,17 @@ def _write(OUT, offsets, value, mask):
 
 @triton.jit
 def noise_kernel(
-    X,
+    X_0,
     N,
     SEEDS,
     FLIP,
     A,
     S,
-    T,
+    TIMESTEPS,
     OUT,
     D,
     num_steps,
-    t_stride,
+    timestep_stride,
     BLOCK: tl.constexpr,
     PER: tl.constexpr,
     NOISE: tl.constexpr,
@@ -245,19 +245,19 @@ def noise_kernel(
     WIDTH: tl.constexpr,
     APPROX: tl.constexpr,
 ):
-    """OUT = A[t] x + S[t] e."""
+    """OUT = A[t] x_0 + S[t] n."""
     sample, base, offsets, mask, first_call, call = _place(D, BLOCK, PER, NOISE, OWN_SEED, ALIGNED, CHANNELS)
-    t, valid = _timestep(T, t_stride, sample, num_steps)
-    out = _coefficient(A, t, valid) * _read_pixels(X, FLIP, sample, base, offsets, mask, WIDTH, CHANNELS, D)
+    t, valid = _timestep(TIMESTEPS, timestep_stride, sample, num_steps)
+    out = _coefficient(A, t, valid) * _read_pixels(X_0, FLIP, sample, base, offsets, mask, WIDTH, CHANNELS, D)
     if NOISE > 0:
-        e = _draw(N, SEEDS, sample, base, offsets, mask, first_call, call, 0, BLOCK, PER, NOISE, OWN_SEED, APPROX)
-        out = out + _coefficient(S, t, valid) * e
+        n = _draw(N, SEEDS, sample, base, offsets, mask, first_call, call, 0, BLOCK, PER, NOISE, OWN_SEED, APPROX)
+        out = out + _coefficient(S, t, valid) * n
     _write(OUT + base, offsets, out, mask)
 
 
 @triton.jit
 def noise_pair_kernel(
-    X,
+    X_0,
     N_T,
     N_TP1,
     SEEDS,
@@ -266,12 +266,12 @@ def noise_pair_kernel(
     S_CUM,
     A,
     S,
-    T,
+    TIMESTEPS,
     OUT_T,
     OUT_TP1,
     D,
     num_steps,
-    t_stride,
+    timestep_stride,
     BLOCK: tl.constexpr,
     PER: tl.constexpr,
     NOISE: tl.constexpr,
@@ -281,17 +281,17 @@ def noise_pair_kernel(
     WIDTH: tl.constexpr,
     APPROX: tl.constexpr,
 ):
-    """OUT_T = A_CUM[t] x + S_CUM[t] n_t; OUT_TP1 = A[t + 1] OUT_T + S[t + 1] n_tp1."""
+    """OUT_T = A_CUM[t] x_0 + S_CUM[t] n_t; OUT_TP1 = A[t + 1] OUT_T + S[t + 1] n_tp1."""
     sample, base, offsets, mask, first_call, call = _place(D, BLOCK, PER, NOISE, OWN_SEED, ALIGNED, CHANNELS)
-    t, valid = _timestep(T, t_stride, sample, num_steps - 1)
-    x_t = _coefficient(A_CUM, t, valid) * _read_pixels(X, FLIP, sample, base, offsets, mask, WIDTH, CHANNELS, D)
+    t, valid = _timestep(TIMESTEPS, timestep_stride, sample, num_steps - 1)
+    x_t = _coefficient(A_CUM, t, valid) * _read_pixels(X_0, FLIP, sample, base, offsets, mask, WIDTH, CHANNELS, D)
     if NOISE > 0:
-        e = _draw(N_T, SEEDS, sample, base, offsets, mask, first_call, call, 0, BLOCK, PER, NOISE, OWN_SEED, APPROX)
-        x_t = x_t + _coefficient(S_CUM, t, valid) * e
+        n = _draw(N_T, SEEDS, sample, base, offsets, mask, first_call, call, 0, BLOCK, PER, NOISE, OWN_SEED, APPROX)
+        x_t = x_t + _coefficient(S_CUM, t, valid) * n
     x_tp1 = _coefficient(A, t + 1, valid) * x_t
     if NOISE > 0:
-        e = _draw(N_TP1, SEEDS, sample, base, offsets, mask, first_call, call, 1, BLOCK, PER, NOISE, OWN_SEED, APPROX)
-        x_tp1 = x_tp1 + _coefficient(S, t + 1, valid) * e
+        n = _draw(N_TP1, SEEDS, sample, base, offsets, mask, first_call, call, 1, BLOCK, PER, NOISE, OWN_SEED, APPROX)
+        x_tp1 = x_tp1 + _coefficient(S, t + 1, valid) * n
     _write(OUT_T + base, offsets, x_t, mask)
     _write(OUT_TP1 + base, offsets, x_tp1, mask)
 
@@ -303,13 +303,13 @@ def posterior_step_kernel(
     N,
     SEEDS,
     C_0,
-    C_T,
+    C_TP1,
     STD,
-    T,
+    TIMESTEPS,
     OUT,
     D,
     num_steps,
-    t_stride,
+    timestep_stride,
     BLOCK: tl.constexpr,
     PER: tl.constexpr,
     NOISE: tl.constexpr,
@@ -318,30 +318,30 @@ def posterior_step_kernel(
     CHANNELS: tl.constexpr,
     APPROX: tl.constexpr,
 ):
-    """OUT = C_0[t] x_0 + C_T[t] x_tp1 + STD[t] e."""
+    """OUT = C_0[t] x_0 + C_TP1[t] x_tp1 + STD[t] n."""
     sample, base, offsets, mask, first_call, call = _place(D, BLOCK, PER, NOISE, OWN_SEED, ALIGNED, CHANNELS)
-    t, valid = _timestep(T, t_stride, sample, num_steps)
+    t, valid = _timestep(TIMESTEPS, timestep_stride, sample, num_steps)
     out = _coefficient(C_0, t, valid) * _read(X_0 + base, offsets, mask)
-    out = out + _coefficient(C_T, t, valid) * _read(X_TP1 + base, offsets, mask)
+    out = out + _coefficient(C_TP1, t, valid) * _read(X_TP1 + base, offsets, mask)
     if NOISE > 0:
-        e = _draw(N, SEEDS, sample, base, offsets, mask, first_call, call, 0, BLOCK, PER, NOISE, OWN_SEED, APPROX)
-        out = out + _coefficient(STD, t, valid) * e
+        n = _draw(N, SEEDS, sample, base, offsets, mask, first_call, call, 0, BLOCK, PER, NOISE, OWN_SEED, APPROX)
+        out = out + _coefficient(STD, t, valid) * n
     _write(OUT + base, offsets, out, mask)
 
 
 @triton.jit
 def straight_path_kernel(
-    X,
+    X_0,
     N,
     SEEDS,
     FLIP,
-    U,
+    POSITIONS,
     OUT,
-    OUT_END,
+    OUT_TERMINAL,
     m,
     s,
     D,
-    u_stride,
+    position_stride,
     BLOCK: tl.constexpr,
     PER: tl.constexpr,
     NOISE: tl.constexpr,
@@ -351,36 +351,47 @@ def straight_path_kernel(
     WIDTH: tl.constexpr,
     APPROX: tl.constexpr,
 ):
-    """OUT_END = m x + s e; OUT = u x + (1 - u) OUT_END. Without OUT_END it is not stored."""
+    """OUT_TERMINAL = m x_0 + s n; OUT = u x_0 + (1 - u) OUT_TERMINAL. Without OUT_TERMINAL it is not stored."""
     sample, base, offsets, mask, first_call, call = _place(D, BLOCK, PER, NOISE, OWN_SEED, ALIGNED, CHANNELS)
-    u = _position(U, u_stride, sample)
-    x = _read_pixels(X, FLIP, sample, base, offsets, mask, WIDTH, CHANNELS, D)
-    end = m * x
+    u = _position(POSITIONS, position_stride, sample)
+    x = _read_pixels(X_0, FLIP, sample, base, offsets, mask, WIDTH, CHANNELS, D)
+    terminal = m * x
     if NOISE > 0:
-        e = _draw(N, SEEDS, sample, base, offsets, mask, first_call, call, 0, BLOCK, PER, NOISE, OWN_SEED, APPROX)
-        end = end + s * e
-    _write(OUT + base, offsets, u * x + (1.0 - u) * end, mask)
-    if OUT_END is not None:
-        _write(OUT_END + base, offsets, end, mask)
+        n = _draw(N, SEEDS, sample, base, offsets, mask, first_call, call, 0, BLOCK, PER, NOISE, OWN_SEED, APPROX)
+        terminal = terminal + s * n
+    _write(OUT + base, offsets, u * x + (1.0 - u) * terminal, mask)
+    if OUT_TERMINAL is not None:
+        _write(OUT_TERMINAL + base, offsets, terminal, mask)
 
 
 @triton.jit
-def _position(U, u_stride, sample):
-    u = tl.load(U + sample * u_stride)
+def _position(POSITIONS, position_stride, sample):
+    u = tl.load(POSITIONS + sample * position_stride)
     return tl.where((u >= 0) & (u <= 1), u, float("nan"))
 
 
-# Backward kernels: the adjoints of the linear maps. `noise` and `straight_path` without its end are their own.
+# Backward kernels: the adjoints of the linear maps. `noise`, and `straight_path` without x_T, are their own adjoints.
 # All tensors share one memory format and nothing depends on an element's index, so memory is walked as it lies.
 
 
 @triton.jit
 def noise_pair_adjoint_kernel(
-    G_T, G_TP1, A_CUM, A, T, OUT, D, num_steps, t_stride, BLOCK: tl.constexpr, PER: tl.constexpr, ALIGNED: tl.constexpr
+    G_T,
+    G_TP1,
+    A_CUM,
+    A,
+    TIMESTEPS,
+    OUT,
+    D,
+    num_steps,
+    timestep_stride,
+    BLOCK: tl.constexpr,
+    PER: tl.constexpr,
+    ALIGNED: tl.constexpr,
 ):
     """OUT = A_CUM[t] (g_t + A[t + 1] g_tp1)."""
     sample, base, offsets, mask, _, _ = _place(D, BLOCK, PER, 0, False, ALIGNED, 0)
-    t, valid = _timestep(T, t_stride, sample, num_steps - 1)
+    t, valid = _timestep(TIMESTEPS, timestep_stride, sample, num_steps - 1)
     g = _read(G_T + base, offsets, mask) + _coefficient(A, t + 1, valid) * _read(G_TP1 + base, offsets, mask)
     _write(OUT + base, offsets, _coefficient(A_CUM, t, valid) * g, mask)
 
@@ -389,32 +400,32 @@ def noise_pair_adjoint_kernel(
 def posterior_step_adjoint_kernel(
     G,
     C_0,
-    C_T,
-    T,
+    C_TP1,
+    TIMESTEPS,
     OUT_0,
     OUT_TP1,
     D,
     num_steps,
-    t_stride,
+    timestep_stride,
     BLOCK: tl.constexpr,
     PER: tl.constexpr,
     ALIGNED: tl.constexpr,
 ):
-    """OUT_0 = C_0[t] g; OUT_TP1 = C_T[t] g."""
+    """OUT_0 = C_0[t] g; OUT_TP1 = C_TP1[t] g."""
     sample, base, offsets, mask, _, _ = _place(D, BLOCK, PER, 0, False, ALIGNED, 0)
-    t, valid = _timestep(T, t_stride, sample, num_steps)
+    t, valid = _timestep(TIMESTEPS, timestep_stride, sample, num_steps)
     g = _read(G + base, offsets, mask)
     _write(OUT_0 + base, offsets, _coefficient(C_0, t, valid) * g, mask)
-    _write(OUT_TP1 + base, offsets, _coefficient(C_T, t, valid) * g, mask)
+    _write(OUT_TP1 + base, offsets, _coefficient(C_TP1, t, valid) * g, mask)
 
 
 @triton.jit
 def straight_path_adjoint_kernel(
-    G, G_END, U, OUT, m, D, u_stride, BLOCK: tl.constexpr, PER: tl.constexpr, ALIGNED: tl.constexpr
+    G, G_TERMINAL, POSITIONS, OUT, m, D, position_stride, BLOCK: tl.constexpr, PER: tl.constexpr, ALIGNED: tl.constexpr
 ):
-    """OUT = u g + m ((1 - u) g + g_end)."""
+    """OUT = u g + m ((1 - u) g + g_terminal)."""
     sample, base, offsets, mask, _, _ = _place(D, BLOCK, PER, 0, False, ALIGNED, 0)
-    u = _position(U, u_stride, sample)
+    u = _position(POSITIONS, position_stride, sample)
     g = _read(G + base, offsets, mask)
-    out = u * g + m * ((1.0 - u) * g + _read(G_END + base, offsets, mask))
+    out = u * g + m * ((1.0 - u) * g + _read(G_TERMINAL + base, offsets, mask))
     _write(OUT + base, offsets, out, mask)
