@@ -148,10 +148,8 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
     ):
         _check_config(self.config)
         self.p = float(initial_p)
-        # NumPy's legacy generator is what the reference implementation draws its list with.
-        self._random = np.random.RandomState(seed)
         self._statistic = SignStatistic(decision_threshold)
-        self._iterations = 0
+        self._updates = self._iterations = 0
         self._rebuild()
 
         self.init_noise_sigma = 1.0
@@ -162,14 +160,16 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         return self.num_timesteps
 
     def _rebuild(self) -> None:
-        """The chain for the current p, and a new list of timesteps."""
+        """The chain for the current p, and its list of timesteps, which follows from the seed and the number of updates."""
         shortest, longest = self.config.min_timesteps, self.config.max_timesteps
         self.num_timesteps = shortest + round(self.p * (longest - shortest))
         self._build_tables()
         probabilities = self.timestep_probabilities()
         if self.config.timestep_distribution == "uniform":
             probabilities = None  # NumPy draws otherwise, and so does the reference.
-        drawn = self._random.choice(np.arange(1, self.num_timesteps + 1), self._num_noisy_entries(), p=probabilities)
+        # NumPy's legacy generator is what the reference implementation draws its list with.
+        random = np.random.RandomState((self.config.seed + self._updates) % 2**32)
+        drawn = random.choice(np.arange(1, self.num_timesteps + 1), self._num_noisy_entries(), p=probabilities)
         self.timestep_list = torch.zeros(self.config.list_length, dtype=torch.int64)
         self.timestep_list[: len(drawn)] = torch.from_numpy(drawn)
 
@@ -355,17 +355,20 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         target, kimg = self.config.discriminator_target, self.config.adaptation_kimg
         self.p = min(max(steered(self.p, discriminator_sign_mean, target, num_images, kimg), 0.0), 1.0)
         self._statistic.reset()
+        self._updates += 1
         self._rebuild()
 
     def state_dict(self) -> dict:
-        """What a resumed run needs beyond the config: p, the list, its random state, and what was recorded so far."""
-        name, keys, *rest = self._random.get_state()
+        """
+        What a resumed run needs beyond the config: p, the numbers of updates and iterations, and what was recorded so far.
+
+        All processes of a distributed run must call it.
+        """
         return {
             "p": self.p,
-            "timestep_list": self.timestep_list.cpu(),
-            "statistic": self._statistic.state_dict(),
+            "updates": self._updates,
             "iterations": self._iterations,
-            "random": [name, torch.from_numpy(keys.astype(np.int64)), *rest],
+            "statistic": self._statistic.state_dict(),
         }
 
     def load_state_dict(self, state: dict) -> None:
@@ -377,18 +380,12 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
                 The state of a scheduler with the same config.
 
         Raises:
-            ValueError: If the state does not fit this config.
+            ValueError: If p is out of its range, or the number of updates negative.
         """
-        timestep_list = state["timestep_list"]
-        if len(timestep_list) != self.config.list_length or not 0 <= state["p"] <= 1:
+        if not 0 <= state["p"] <= 1 or state["updates"] < 0:
             raise ValueError(
-                f"`state` must have p in [0, 1] and a list of {self.config.list_length} timesteps, got p {state['p']} "
-                f"and {len(timestep_list)} timesteps."
+                f"`state` must have p in [0, 1] and at least 0 updates, got p {state['p']} and {state['updates']} updates."
             )
-        self.p = state["p"]
-        self._rebuild()
-        self.timestep_list = timestep_list.clone()
+        self.p, self._updates, self._iterations = state["p"], state["updates"], state["iterations"]
         self._statistic.load_state_dict(state["statistic"])
-        self._iterations = state["iterations"]
-        name, keys, *rest = state["random"]
-        self._random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+        self._rebuild()

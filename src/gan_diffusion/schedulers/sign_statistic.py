@@ -50,19 +50,33 @@ class SignStatistic:
         Returns:
             `tuple[float | None, int]`: r, or `None` if nothing was recorded, and the number.
         """
+        total, count, images = self._collected()
+        return (total / count if count else None), images
+
+    def _collected(self) -> tuple[float, float, int]:
+        """Sum and number of the signs, and number of new images, of all processes together."""
         collected = torch.cat([self._signs, self._signs.new_tensor([self._images])])
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        if _num_processes() > 1:
             torch.distributed.all_reduce(collected)
         total, count, images = collected.tolist()
-        return (total / count if count else None), int(images)
+        return total, count, int(images)
 
     def state_dict(self) -> dict:
-        """What this process recorded."""
-        return {"signs": self._signs.cpu(), "images": self._images}
+        """What all processes recorded together. Every process of a distributed run must call it."""
+        total, count, images = self._collected()
+        return {"signs": [total, count], "images": images}
 
     def load_state_dict(self, state: dict) -> None:
-        """Puts back what `state_dict` returned."""
-        self._signs, self._images = state["signs"].clone(), state["images"]
+        """Puts back what `state_dict` returned, in one process of a distributed run, so that it counts once."""
+        self.reset()
+        if _num_processes() == 1 or torch.distributed.get_rank() == 0:
+            self._signs = torch.tensor(state["signs"], dtype=torch.float64)
+            self._images = state["images"]
+
+
+def _num_processes() -> int:
+    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if distributed else 1
 
 
 def steered(p: float, sign_mean: float, target: float, num_images: int, adaptation_kimg: float) -> float:

@@ -164,9 +164,9 @@ class TrainingArguments:
     All options of a training run. Each part of the library takes the one it needs.
 
     Args:
+        run ([`RunArguments`]): Files, reports and resources.
         data ([`~data.DataArguments`]): Which samples.
         optimization ([`OptimizationArguments`]): How the networks learn.
-        run ([`RunArguments`]): Files, reports and resources.
         method (`Any`): The options of the method, such as [`DDGANArguments`].
         notes (`list[str]`, defaults to `[]`): What was decided on the way, to be shown when the training begins.
 
@@ -174,9 +174,9 @@ class TrainingArguments:
         ValueError: If an option to change on resume is unknown.
     """
 
+    run: RunArguments
     data: DataArguments
     optimization: OptimizationArguments
-    run: RunArguments
     method: Any
     notes: list[str] = field(default_factory=list)
 
@@ -189,7 +189,7 @@ class TrainingArguments:
     @property
     def groups(self) -> tuple:
         """The four dataclasses."""
-        return (self.data, self.optimization, self.run, self.method)
+        return (self.run, self.data, self.optimization, self.method)
 
     def settings(self, free: bool | None = None) -> dict[str, Any]:
         """

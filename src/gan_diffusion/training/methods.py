@@ -50,7 +50,9 @@ def _spi_gan(run: TrainingRun) -> SPIGANObjective:
     options: SPIGANArguments = run.arguments.method
     augmentation = None
     if options.augmentation:
-        augmentation = AdaptiveAugmentation(options.augmentation_target, options.augmentation_kimg)
+        augmentation = AdaptiveAugmentation(
+            target=options.augmentation_target, adaptation_kimg=options.augmentation_kimg
+        )
     return SPIGANObjective(
         run.generator,
         run.discriminator,

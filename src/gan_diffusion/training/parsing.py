@@ -43,7 +43,7 @@ def parse_arguments(
     Returns:
         [`TrainingArguments`]: the options, with notes of what was left out of the recipe.
     """
-    groups = (DataArguments, OptimizationArguments, RunArguments, method_class)
+    groups = (RunArguments, DataArguments, OptimizationArguments, method_class)
     parser = _parser(groups, prog=prog, description=description)
     recipe_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     recipe_parser.add_argument("--recipe")
