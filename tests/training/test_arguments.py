@@ -117,7 +117,10 @@ def test_bad_options_end_in_a_short_message(capsys, recipe, options, message):
     ("text", "message"),
     [
         ("dataset_name: digits\nlearning_rat: 1\n", "recipe 'mine' sets unknown options: ['learning_rat']"),
-        ("dataset_name: digits\nlearning_rate_g: fast\n", "recipe 'mine': argument --learning_rate_g/--learning-rate-g: invalid float"),
+        (
+            "dataset_name: digits\nlearning_rate_g: fast\n",
+            "recipe 'mine': argument --learning_rate_g/--learning-rate-g: invalid float",
+        ),
         ("dataset_name: digits\nrandom_flip: 3\n", "recipe 'mine': argument --random_flip"),
         ("dataset_name: digits\ntrain_data_dir: x\n", "recipe 'mine' sets --dataset_name and --train_data_dir"),
         ("learning_rate_g: 1\n", "Give one of `--dataset_name` and `--train_data_dir`"),

@@ -1,0 +1,244 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+"""The loop in this process: epochs, learning rates, accumulation, precision, and objectives from outside the package."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from torch import nn
+from training_runs import METHODS, make_recipe
+
+from gan_diffusion import registry
+from gan_diffusion.training import METHODS as TRAINING
+from gan_diffusion.training import (
+    DDGANObjective,
+    HalfStep,
+    Objective,
+    Player,
+    StepOutput,
+    Trainer,
+    TrainingArguments,
+    TrainingRun,
+    make_accelerator,
+    parse_arguments,
+)
+from gan_diffusion.training.state import list_checkpoints
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate(monkeypatch):
+    """accelerate keeps its device and precision for the whole process."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """`start(method, *options)`: a prepared run on tiny networks, without samples and trackers."""
+
+    def prepare(method: str, *options: str) -> TrainingRun:
+        recipe = make_recipe(method, tmp_path / "recipes" / method)
+        fixed = ["--recipe", str(recipe), "--output_dir", str(tmp_path / "run"), "--report_to", "none"]
+        argv = [*fixed, "--validation_steps", "0", *options]
+        return TrainingRun.prepare(parse_arguments(TRAINING[method].arguments, argv=argv))
+
+    return prepare
+
+
+def trainer(run: TrainingRun, method: str, objective: Objective | None = None) -> Trainer:
+    entry = TRAINING[method]
+    pipeline = registry.load_class(entry.pipeline)(run.generator, run.scheduler)
+    return Trainer(objective or entry.objective(run), pipeline, run.data, run.arguments, run.accelerator)
+
+
+def write_images(folder, count: int) -> None:
+    from PIL import Image
+
+    folder.mkdir()
+    for number in range(count):
+        Image.new("L", (8, 8), 20 * number).save(folder / f"{number}.png")
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "accumulation", "epochs", "steps"),
+    # 10 epochs of 12 images are 120 images: exactly, or rounded up to whole steps.
+    [(12, 4, 10, 3), (4, 2, 10, 15), (5, 1, 10, 24), (16, 1, 10, 8), (100, 1, 1, 1)],
+)
+def test_the_epochs_asked_for_are_the_epochs_run(start, tmp_path, batch_size, accumulation, epochs, steps):
+    write_images(tmp_path / "images", 12)
+    run = start(
+        "ddgan", "--train_data_dir", str(tmp_path / "images"), "--train_batch_size", str(batch_size),
+        "--gradient_accumulation_steps", str(accumulation), "--num_train_epochs", str(epochs), "--lr_eta_min", "1e-6",
+    )  # fmt: skip
+    training = trainer(run, "ddgan")
+    rates = []
+    step = training._step
+
+    def watched(batches):
+        logs = step(batches)
+        rates.append(training.players["generator"].optimizer.param_groups[0]["lr"])
+        return logs
+
+    training._step = watched
+    assert training.train()
+    images = training.state.images_seen
+    assert len(rates) == training.max_steps == steps
+    assert 12 * epochs <= images < 12 * epochs + training.data.samples_per_step
+    # The cosine falls from the whole rate to its end, and does not come back.
+    assert rates[0] == pytest.approx(1.6e-4) and rates == sorted(rates, reverse=True)
+    expected = 1e-6 + (1.6e-4 - 1e-6) * (1 + math.cos(math.pi * (steps - 1) / steps)) / 2
+    assert rates[-1] == pytest.approx(expected)
+
+
+class Regression(Objective):
+    """An objective without random numbers: both networks learn the mean of the samples."""
+
+    @property
+    def half_steps(self):
+        return (
+            HalfStep("discriminator", "discriminator", lambda batch: self.loss("discriminator", batch)),
+            HalfStep("generator", "generator", lambda batch: self.loss("generator", batch)),
+        )
+
+    def loss(self, name: str, batch) -> StepOutput:
+        weight = next(self.networks[name].parameters()).flatten()[:1]
+        # The generator's target moves with the discriminator, so the order of the half-steps shows.
+        shift = 0 if name == "discriminator" else next(self.discriminator.parameters()).detach().flatten()[0]
+        loss = (weight - batch.samples.flatten(1).mean(1) - shift).square().mean()
+        return StepOutput(loss, {})
+
+
+def test_accumulated_batches_equal_one_large_batch(start, tmp_path):
+    results = []
+    for batch_size, accumulation in ((8, 1), (4, 2), (1, 8)):
+        run = start(
+            "ddgan", "--train_batch_size", str(batch_size), "--gradient_accumulation_steps", str(accumulation),
+            "--max_train_steps", "4", "--ema_decay", "0", "--output_dir", str(tmp_path / str(batch_size)),
+        )  # fmt: skip
+        training = trainer(run, "ddgan", Regression(run.generator, run.discriminator, run.scheduler))
+        before = [next(network.parameters()).detach().clone() for network in training.networks.values()]
+        assert training.train()
+        after = [next(network.parameters()).detach().clone() for network in training.networks.values()]
+        assert all(not torch.equal(*pair) for pair in zip(before, after, strict=True))
+        results.append(after)
+    for other in results[1:]:
+        for one, two in zip(results[0], other, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+
+
+class WithCritic(DDGANObjective):
+    """DDGAN and a third network with a loss of its own, as somebody outside the package would write it."""
+
+    def __init__(self, *networks, **options):
+        super().__init__(*networks, **options)
+        self.networks["critic"] = nn.Linear(64, 1)
+        self.players["critic"] = Player(("critic",), learning_rate="generator")
+        self.judged = 0
+
+    @property
+    def half_steps(self):
+        return (*super().half_steps, HalfStep("critic", "critic", self.critic_loss, every=2))
+
+    def critic_loss(self, batch) -> StepOutput:
+        self.judged += len(batch)
+        noisy = batch.samples + torch.randn_like(batch.samples)
+        loss = F.mse_loss(self.networks["critic"](noisy.flatten(1)), batch.samples.flatten(1).mean(1, keepdim=True))
+        return StepOutput(loss, {"loss_critic": loss.detach()})
+
+    def state_dict(self):
+        return {"judged": self.judged}
+
+    def load_state_dict(self, state):
+        self.judged = state["judged"]
+
+
+def test_an_objective_from_outside_brings_a_third_network(start, tmp_path):
+    def run_to(step: int, folder: str) -> Trainer:
+        torch.manual_seed(0)
+        run = start(
+            "ddgan",
+            "--output_dir",
+            str(tmp_path / folder),
+            "--max_train_steps",
+            str(step),
+            "--lr_scheduler",
+            "constant",
+        )
+        objective = WithCritic(
+            run.generator, run.discriminator, run.scheduler, latent_dim=run.generator.config.latent_dim
+        )
+        training = trainer(run, "ddgan", objective)
+        before = training.networks["critic"].weight.detach().clone()
+        assert training.train()
+        assert not torch.equal(before, training.networks["critic"].weight)
+        return training
+
+    whole = run_to(6, "whole")
+    state = torch.load(list_checkpoints(tmp_path / "whole")[-1] / "state.pt", weights_only=True)
+    assert {"network.critic", "optimizer.critic"} <= state["parts"].keys()
+    assert whole.objective.judged == state["parts"]["objective"]["judged"] == 3 * 16  # steps 0, 2 and 4
+
+    run_to(3, "parts")
+    resumed = run_to(6, "parts")
+    for name, network in whole.networks.items():
+        for key, value in network.state_dict().items():
+            assert torch.equal(value, resumed.networks[name].state_dict()[key]), f"{name}.{key}"
+    # A checkpoint with the third network is not one of the objective without it.
+    with pytest.raises(ValueError, match="another set of network.critic, optimizer.critic"):
+        plain = start("ddgan", "--output_dir", str(tmp_path / "whole"), "--lr_scheduler", "constant")
+        trainer(plain, "ddgan").train()
+
+
+def with_half_precision(arguments: TrainingArguments) -> Accelerator:
+    """accelerate offers fp16 on GPUs alone; torch has it on the CPU too."""
+    accelerator = make_accelerator(arguments)
+    accelerator.state._mixed_precision = "fp16"
+    accelerator.native_amp = True
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
+    return accelerator
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_in_half_precision_with_its_penalties(start, monkeypatch, method, precision):
+    options = ["--mixed_precision", "bf16"]
+    if precision == "fp16":
+        monkeypatch.setattr("gan_diffusion.training.run.make_accelerator", with_half_precision)
+        options = []
+    run = start(method, "--max_train_steps", "4", "--logging_steps", "1", *options)
+    assert run.accelerator.mixed_precision == precision
+    training = trainer(run, method)
+    before = {name: [p.detach().clone() for p in network.parameters()] for name, network in training.networks.items()}
+    logged: dict[str, float] = {}
+    monkeypatch.setattr(training.accelerator, "log", lambda values, step: logged.update(values))
+    dtypes = set()
+    training.networks["discriminator"].register_forward_hook(
+        lambda module, inputs, output: dtypes.add(output.logits.dtype)
+    )
+    assert training.train()
+    assert dtypes == {torch.bfloat16 if precision == "bf16" else torch.float16}
+    assert {"loss_d_real", "loss_g", "r1"} <= logged.keys()
+    assert method != "diffusion-gan" or "path_length_penalty" in logged
+    for name, network in training.networks.items():
+        parameters = list(network.parameters())
+        assert all(p.dtype == torch.float32 and p.isfinite().all() for p in parameters)
+        assert any(not torch.equal(*pair) for pair in zip(before[name], parameters, strict=True))
+
+
+def test_what_a_step_draws_follows_from_seed_and_step_alone(start):
+    run = start("ddgan", "--max_train_steps", "3")
+    training = trainer(run, "ddgan")
+    drawn = []
+    training.objective.finish_step = lambda step: drawn.append(torch.rand(()).item()) or {}
+    batches = next(run.data.steps())
+    for step in (0, 1, 0):
+        training.state.step = step
+        torch.manual_seed(len(drawn))
+        training._step(batches)
+    assert drawn[0] == drawn[2] != drawn[1]
