@@ -6,7 +6,6 @@ import torch
 from gan_diffusion.conversion import (
     convert_ddgan_discriminator,
     convert_ddgan_generator,
-    ddgan_generator_modules,
     export_ddgan_discriminator,
     export_ddgan_generator,
 )
@@ -48,24 +47,21 @@ class TestGenerator:
         "ours, theirs",
         [
             ({}, {}),
-            ({"block_type": "ddpm"}, {"resblock_type": "ddpm"}),
-            (
-                {"block_type": "ddpm", "resample_with_conv": False, "fir": False},
-                {"resblock_type": "ddpm", "resamp_with_conv": False, "fir": False},
-            ),
+            ({"block_type": "ddpm"}, {"resblock_type": "DDPM", "resamp_with_conv": False}),
+            ({"fir_taps": None}, {"fir": False}),
+            ({"fir_taps": (1, 2, 1)}, {"fir_kernel": [1, 2, 1]}),
             (
                 {"block_type": "biggan_oneadagn", "use_tanh": False},
                 {"resblock_type": "biggan_oneadagn", "not_use_tanh": True},
             ),
             ({"progressive_output": "output_skip"}, {"progressive": "output_skip"}),
-            ({"progressive_output": "residual"}, {"progressive": "residual"}),
             (
                 {"progressive_input": "input_skip", "progressive_combine": "cat", "centered": False},
                 {"progressive_input": "input_skip", "progressive_combine": "cat", "centered": False},
             ),
             (
                 {"time_embedding_type": "fourier", "skip_rescale": False},
-                {"embedding_type": "fourier", "skip_rescale": False},
+                {"embedding_type": "fourier", "fourier_scale": 8.0, "skip_rescale": False},
             ),
             ({"time_conditioning": False, "dropout": 0.1}, {"conditional": False, "dropout": 0.1}),
         ],
@@ -91,14 +87,20 @@ class TestGenerator:
             state_dict, **THEIRS, num_timesteps=4, beta_min=0.1, beta_max=20.0, use_geometric=False, t_emb_dim=256
         )
 
-    def test_unused_time_layers_are_ignored_without_conditioning(self):
-        model = generator(time_conditioning=False)
-        state_dict = export_ddgan_generator(model)
-        for i, name in enumerate(ddgan_generator_modules(model)):
-            if "resnets" in name:
-                state_dict[f"all_modules.{i}.Dense_0.weight"] = torch.zeros(16, 64)
-        converted = convert_ddgan_generator(state_dict, **THEIRS, conditional=False)
-        assert torch.equal(converted(*ARGS).sample, model(*ARGS).sample)
+    @pytest.mark.parametrize(
+        "options, message",
+        [
+            ({"progressive": "residual"}, '`progressive` must be "none" or "output_skip", got "residual"'),
+            ({"resblock_type": "ddpm"}, "fir=True and resamp_with_conv=True: the reference network runs with"),
+            (
+                {"resblock_type": "ddpm", "fir": False, "resamp_with_conv": False},
+                "fir=False and resamp_with_conv=False",
+            ),
+        ],
+    )
+    def test_options_that_the_reference_cannot_run_with(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            convert_ddgan_generator({}, **THEIRS, **options)
 
     def test_weights_are_copied(self):
         state_dict = export_ddgan_generator(generator())
@@ -109,11 +111,11 @@ class TestGenerator:
         assert torch.equal(converted(*ARGS).sample, expected)
 
     def test_unknown_option(self):
-        with pytest.raises(ValueError, match="Unknown option 'num_chanels'"):
+        with pytest.raises(ValueError, match="`options` must be some of .*, got 'num_chanels'"):
             convert_ddgan_generator({}, **THEIRS, num_chanels=3)
 
     def test_missing_multipliers(self):
-        with pytest.raises(ValueError, match="ch_mult: the reference has no default"):
+        with pytest.raises(ValueError, match="`ch_mult` must be the widths per level, .* it has no default"):
             convert_ddgan_generator({}, image_size=32)
 
     def test_misfit_is_one_error_that_lists_keys(self):
@@ -144,12 +146,12 @@ class TestDiscriminator:
         state_dict = {f"module.{key}": value for key, value in export_ddgan_discriminator(model).items()}
         converted = convert_ddgan_discriminator(state_dict, **options)
         x, x_t = torch.randn(2, 3, 1, size, size)
-        assert torch.equal(converted(x, 1, x_t), model(x, 1, x_t))
+        assert torch.equal(converted(x, 1, x_t).logits, model(x, 1, x_t).logits)
 
     def test_errors(self):
-        with pytest.raises(ValueError, match="variant: expected one of .*, got 'medium'"):
+        with pytest.raises(ValueError, match="`variant` must be one of .*, got 'medium'"):
             convert_ddgan_discriminator({}, variant="medium")
-        with pytest.raises(ValueError, match="nc: expected the even number of channels"):
+        with pytest.raises(ValueError, match="`nc` must be the even number of channels"):
             convert_ddgan_discriminator({}, nc=3)
         with pytest.raises(ValueError, match="38 missing"):
             convert_ddgan_discriminator({}, ngf=2)

@@ -121,16 +121,16 @@ def test_other_float_types(dtype):
 def test_bad_input_is_refused():
     sample, timestep, latent, noisier = inputs()
     generator, discriminator = MLPGenerator(), MLPDiscriminator()
-    with pytest.raises(ValueError, match=r"sample: expected shape \(batch, 2\), got \(6, 3\)"):
+    with pytest.raises(ValueError, match=r"`sample` must have shape \(batch, 2\), got \(6, 3\)"):
         generator(torch.zeros(6, 3), timestep, latent)
-    with pytest.raises(ValueError, match=r"latent: expected shape \(6, 2\), got \(6, 5\)"):
+    with pytest.raises(ValueError, match=r"`latent` must have shape \(6, 2\), got \(6, 5\)"):
         generator(noisier, timestep, torch.zeros(6, 5))
     with pytest.raises(ValueError, match="timestep"):
         generator(noisier, torch.zeros(4), latent)
     with pytest.raises(ValueError, match="class_labels"):
         generator(noisier, timestep, latent, class_labels=timestep)
     for wrong in (torch.zeros(2), torch.zeros(6, 1, 3, 1)):
-        with pytest.raises(ValueError, match=r"sample: expected shape \(batch, \.\.\.\) with 2 values each, got"):
+        with pytest.raises(ValueError, match=r"`sample` must have shape \(batch, \.\.\.\) with 2 values each, got"):
             discriminator(wrong, timestep, noisier)
     with pytest.raises(ValueError, match="noisier_sample"):
         discriminator(sample, timestep, noisier[:4])

@@ -11,20 +11,23 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .ddgan import _GENERATOR_OPTIONS
+from .ddgan import GENERATOR_OPTIONS
 
 
 @dataclass
 class OfficialCheckpoint:
-    """What a file of the reference implementation holds.
+    """
+    What a file of the reference implementation holds.
 
     Args:
-        generator: Reference state dict of the generator, without `module.` prefix.
-        discriminator: The same of the discriminator; None in a `netG_*.pth` file.
-        generator_options: Options for `convert_ddgan_generator`; None in a `netG_*.pth` file, which does not record any.
-        options: All options of the run; None in a `netG_*.pth` file.
-        epoch: Next epoch of the run; None in a `netG_*.pth` file.
-        global_step: Number of iterations done; None in a `netG_*.pth` file.
+        generator (`dict[str, torch.Tensor]`): Reference state dict of the generator, without `module.` prefix.
+        discriminator (`dict[str, torch.Tensor]`, *optional*):
+            The same of the discriminator; `None` in a `netG_*.pth` file.
+        generator_options (`dict`, *optional*):
+            Options for `convert_ddgan_generator`; `None` in a `netG_*.pth` file, which does not record any.
+        options (`dict`, *optional*): All options of the run; `None` in a `netG_*.pth` file.
+        epoch (`int`, *optional*): Next epoch of the run; `None` in a `netG_*.pth` file.
+        global_step (`int`, *optional*): Number of iterations done; `None` in a `netG_*.pth` file.
     """
 
     generator: dict[str, Tensor]
@@ -36,35 +39,44 @@ class OfficialCheckpoint:
 
 
 def load_official_checkpoint(path: str | os.PathLike, weights: str = "ema") -> OfficialCheckpoint:
-    """Reads `netG_<epoch>.pth` or `content.pth` of the reference implementation.
+    """
+    Reads `netG_<epoch>.pth` or `content.pth` of the reference implementation.
 
     Only tensors, plain containers, numbers, strings and `argparse.Namespace` are unpickled.
 
     Args:
-        path: The file.
-        weights: "ema" or "raw". A `content.pth` has both: raw weights, and averages inside the optimizer state, kept for
-            every parameter that is trained. A `netG_*.pth` has averages only.
+        path (`str` or `os.PathLike`): The file.
+        weights (`str`, defaults to `"ema"`):
+            "ema" or "raw". A `content.pth` has both: raw weights, and averages inside the optimizer state, kept for every
+            parameter that is trained. A `netG_*.pth` has averages only.
+
+    Returns:
+        [`OfficialCheckpoint`]: what the file holds.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, holds anything else, or does not have the weights asked for.
     """
     if weights not in ("ema", "raw"):
-        raise ValueError(f'weights: expected "ema" or "raw", got {weights!r}.')
+        raise ValueError(f'`weights` must be "ema" or "raw", got {weights!r}.')
     if not Path(path).is_file():
-        raise FileNotFoundError(f"path: no such file: {path}.")
+        raise FileNotFoundError(f"`path` must be a file, got {path}, which does not exist.")
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files fail in many ways, each with its own exception type
-        raise ValueError(f"path: {path} is not a checkpoint that can be read safely: {error}") from error
+        raise ValueError(
+            f"`path` must hold tensors and plain values only, got {path}, which is damaged or holds something else."
+        ) from error
 
     if _is_state_dict(content):
         if weights == "raw":
-            raise ValueError(f'weights: {path} holds averaged weights only, expected "ema", got "raw".')
+            raise ValueError(f'`weights` must be "ema" for {path}, which holds averaged weights only, got "raw".')
         return OfficialCheckpoint(generator=_strip_prefix(content))
     if not isinstance(content, dict) or not _is_state_dict(content.get("netG_dict")):
-        raise ValueError(f"path: {path} holds neither a state dict nor a training state with netG_dict.")
+        raise ValueError(
+            f"`path` must hold a state dict or a training state with netG_dict, got {path}, which holds neither."
+        )
 
     generator = _strip_prefix(content["netG_dict"])
     if weights == "ema":
@@ -75,7 +87,7 @@ def load_official_checkpoint(path: str | os.PathLike, weights: str = "ema") -> O
     return OfficialCheckpoint(
         generator=generator,
         discriminator=_strip_prefix(discriminator) if _is_state_dict(discriminator) else None,
-        generator_options=options and {name: options[name] for name in _GENERATOR_OPTIONS if name in options},
+        generator_options=options and {name: options[name] for name in sorted(GENERATOR_OPTIONS) if name in options},
         options=options,
         epoch=content.get("epoch"),
         global_step=content.get("global_step"),
@@ -87,14 +99,14 @@ def _averaged(generator: dict[str, Tensor], optimizer: object, path: str | os.Pa
     state = optimizer.get("state") if isinstance(optimizer, dict) else None
     averages = {i: entry["ema"] for i, entry in state.items() if "ema" in entry} if isinstance(state, dict) else {}
     if not averages:
-        raise ValueError(f'weights: {path} holds no averaged weights, expected "raw", got "ema".')
+        raise ValueError(f'`weights` must be "raw" for {path}, which holds no averaged weights, got "ema".')
     averaged = dict(generator)
     for i, key in enumerate(generator):
         if i in averages:
             if averages[i].shape != generator[key].shape:
                 raise ValueError(
-                    f"path: {path}: the average of {key} has shape {tuple(averages[i].shape)}, "
-                    f"expected {tuple(generator[key].shape)}."
+                    f"`path` must hold an average of shape {tuple(generator[key].shape)} for {key}, got "
+                    f"{tuple(averages[i].shape)} in {path}."
                 )
             averaged[key] = averages[i]
     return averaged

@@ -12,7 +12,7 @@ from ..models.generators.ncsnpp import NCSNppGenerator
 from ..models.generators.ncsnpp_blocks import InputSkip, ResidualBlock
 from ..models.layers.attention import AttentionBlock
 from ..models.layers.embeddings import FourierEmbedding
-from ..models.layers.resampling import ConvDownsample, ConvUpsample
+from ..models.layers.resampling import ConvDownsample
 from .key_maps import export_by_key_map, load_by_key_map
 
 
@@ -32,16 +32,14 @@ _GENERATOR_OPTIONS = {
     "progressive": ("progressive_output", "none"),
     "progressive_combine": ("progressive_combine", "sum"),
     "embedding_type": ("time_embedding_type", "positional"),
-    "fourier_scale": ("fourier_scale", 16.0),
     "conditional": ("time_conditioning", True),
-    "fir": ("fir", True),
-    "fir_kernel": ("fir_kernel", (1, 3, 3, 1)),
-    "resamp_with_conv": ("resample_with_conv", True),
+    "fir_kernel": ("fir_taps", (1, 3, 3, 1)),
     "skip_rescale": ("skip_rescale", True),
     "centered": ("centered", True),
     "not_use_tanh": ("use_tanh", False),
     "dropout": ("dropout", 0.0),
 }
+GENERATOR_OPTIONS = {*_GENERATOR_OPTIONS, "fir", "resamp_with_conv", "fourier_scale"}
 # Options that stand beside them in the reference and belong to the diffusion process or the discriminator.
 _OTHER_OPTIONS = {"use_geometric", "beta_min", "beta_max", "num_timesteps", "t_emb_dim"}
 
@@ -77,63 +75,102 @@ _DISCRIMINATOR_BLOCK_NAMES = {
 
 
 def convert_ddgan_generator(state_dict: Mapping[str, Tensor], **options) -> NCSNppGenerator:
-    """Builds a generator from a reference state dict.
+    """
+    Builds a generator from a reference state dict.
+
+    Keys that the reference network carries and never uses, the time layers of its residual blocks without `conditional`,
+    are dropped.
 
     Args:
-        state_dict: Reference state dict; a `module.` prefix on its keys is taken off.
-        **options: Options of the reference's training script, under its names and with its defaults: `image_size`,
+        state_dict (`dict[str, torch.Tensor]`): Reference state dict; a `module.` prefix on its keys is taken off.
+        **options:
+            Options of the reference's training script, under its names and with its defaults: `image_size`,
             `num_channels`, `num_channels_dae`, `ch_mult` (required), `num_res_blocks`, `attn_resolutions`, `nz`,
             `z_emb_dim`, `n_mlp`, `resblock_type`, `progressive`, `progressive_input`, `progressive_combine`,
-            `embedding_type`, `fourier_scale`, `conditional`, `fir`, `fir_kernel`, `resamp_with_conv`,
-            `skip_rescale`, `centered`, `not_use_tanh`, `dropout`. Those of the diffusion process and of the
-            discriminator's time embedding (`use_geometric`, `beta_min`, `beta_max`, `num_timesteps`, `t_emb_dim`)
-            are accepted and have no effect.
+            `embedding_type`, `conditional`, `fir`, `fir_kernel`, `resamp_with_conv`, `skip_rescale`, `centered`,
+            `not_use_tanh`, `dropout`. Those of the initialisation (`fourier_scale`), of the diffusion process and of the
+            discriminator (`use_geometric`, `beta_min`, `beta_max`, `num_timesteps`, `t_emb_dim`) are accepted and have no
+            effect.
 
     Returns:
-        The generator, in float32.
+        [`NCSNppGenerator`]: the generator, in float32.
 
     Raises:
-        ValueError: If an option is unknown or `ch_mult` is missing, or if keys are missing, unexpected or of another
-            shape than the options call for.
+        ValueError: If an option is unknown or one that the reference network cannot run with, if `ch_mult` is missing, or
+            if keys are missing, unexpected or of another shape than the options call for.
     """
-    unknown = sorted(set(options) - set(_GENERATOR_OPTIONS) - _OTHER_OPTIONS)
+    generator = NCSNppGenerator(**_generator_config(options))
+    key_map = ddgan_generator_key_map(generator)
+    load_by_key_map(
+        generator, key_map, state_dict, transposed=_transposed(key_map), unused=_unused_generator_keys(generator)
+    )
+    return generator
+
+
+def _generator_config(options: Mapping) -> dict:
+    """Our arguments for the reference's options."""
+    unknown = sorted(set(options) - GENERATOR_OPTIONS - _OTHER_OPTIONS)
     if unknown:
-        raise ValueError(f"Unknown option {unknown[0]!r}: expected some of {sorted(_GENERATOR_OPTIONS)}.")
+        raise ValueError(
+            f"`options` must be some of {sorted(GENERATOR_OPTIONS | _OTHER_OPTIONS)}, got {unknown[0]!r}."
+        )
     if options.get("ch_mult") is None:
-        raise ValueError("ch_mult: the reference has no default; expected the widths per level, such as (1, 2, 2, 2).")
+        raise ValueError("`ch_mult` must be the widths per level, such as (1, 2, 2, 2), got None: it has no default.")
+    options = {name: value.lower() if isinstance(value, str) else value for name, value in options.items()}
+    fir = options.get("fir", True)
+    if options.get("progressive") == "residual":
+        raise ValueError(
+            '`progressive` must be "none" or "output_skip", got "residual": the reference network cannot run with it.'
+        )
+    if options.get("resblock_type") == "ddpm" and (not fir or options.get("resamp_with_conv", True)):
+        raise ValueError(
+            f'`resblock_type` must not be "ddpm" with fir={fir} and resamp_with_conv='
+            f"{options.get('resamp_with_conv', True)}: the reference network runs with fir=True and "
+            "resamp_with_conv=False only."
+        )
     config = {ours: options.get(name, default) for name, (ours, default) in _GENERATOR_OPTIONS.items()}
     config["use_tanh"] = not config["use_tanh"]  # the reference option is `not_use_tanh`
-    generator = NCSNppGenerator(**config)
-    key_map = ddgan_generator_key_map(generator)
-    # Without time conditioning the reference still has the time layers of residual blocks, unused.
-    unused = {key for key in state_dict if generator.time_embedding is None and ".Dense_0." in key}
-    load_by_key_map(generator, key_map, state_dict, transposed=_transposed(key_map), unused=unused)
-    return generator
+    if not fir:
+        config["fir_taps"] = None
+    return config
+
+
+def _unused_generator_keys(generator: NCSNppGenerator) -> set[str]:
+    """Without time conditioning the reference still has the time layers of residual blocks."""
+    if generator.time_embedding is not None:
+        return set()
+    return {
+        f"all_modules.{i}.Dense_0.{suffix}"
+        for i, name in enumerate(ddgan_generator_modules(generator))
+        if isinstance(generator.get_submodule(name), ResidualBlock)
+        for suffix in ("weight", "bias")
+    }
 
 
 def convert_ddgan_discriminator(
     state_dict: Mapping[str, Tensor], variant: str = "small", nc: int = 6, ngf: int = 64, t_emb_dim: int = 256
 ) -> DDGANDiscriminator:
-    """Builds a discriminator from a reference state dict.
+    """
+    Builds a discriminator from a reference state dict.
 
     Args:
-        state_dict: Reference state dict; a `module.` prefix on its keys is taken off.
-        variant: "small" (CIFAR-10, StackedMNIST) or "large" (256x256).
-        nc: Channels of the concatenated pair, twice those of one image.
-        ngf: Unit of the widths.
-        t_emb_dim: Width of the time embedding.
+        state_dict (`dict[str, torch.Tensor]`): Reference state dict; a `module.` prefix on its keys is taken off.
+        variant (`str`, defaults to `"small"`): "small" (CIFAR-10, StackedMNIST) or "large" (256x256).
+        nc (`int`, defaults to 6): Channels of the concatenated pair, twice those of one image.
+        ngf (`int`, defaults to 64): Unit of the widths.
+        t_emb_dim (`int`, defaults to 256): Width of the time embedding.
 
     Returns:
-        The discriminator, in float32.
+        [`DDGANDiscriminator`]: the discriminator, in float32.
 
     Raises:
         ValueError: If an option is out of range, or if keys are missing, unexpected or of another shape than the options
             call for.
     """
     if variant not in _DISCRIMINATOR_VARIANTS:
-        raise ValueError(f"variant: expected one of {tuple(_DISCRIMINATOR_VARIANTS)}, got {variant!r}.")
+        raise ValueError(f"`variant` must be one of {tuple(_DISCRIMINATOR_VARIANTS)}, got {variant!r}.")
     if nc % 2:
-        raise ValueError(f"nc: expected the even number of channels of a pair of images, got {nc}.")
+        raise ValueError(f"`nc` must be the even number of channels of a pair of images, got {nc}.")
     discriminator = DDGANDiscriminator(
         in_channels=nc // 2, base_channels=ngf, time_embed_dim=t_emb_dim, **_DISCRIMINATOR_VARIANTS[variant]
     )
@@ -153,7 +190,8 @@ def export_ddgan_discriminator(discriminator: DDGANDiscriminator) -> dict[str, T
 
 
 def ddgan_generator_key_map(generator: NCSNppGenerator) -> dict[str, str]:
-    """Reference key -> our key, for every parameter of a generator.
+    """
+    Reference key -> our key, for every parameter of a generator.
 
     Reference keys that end in `.W` hold the transpose of our weight.
     """
@@ -210,8 +248,7 @@ def ddgan_generator_modules(generator: NCSNppGenerator) -> list[str]:
         if block.attention is not None:
             names.append(f"up_blocks.{i}.attention")
         if block.pyramid is not None:
-            parts = ("norm", "conv") if hasattr(block.pyramid, "norm") else ("upsample",)
-            names += [f"up_blocks.{i}.pyramid.{part}" for part in parts]
+            names += [f"up_blocks.{i}.pyramid.norm", f"up_blocks.{i}.pyramid.conv"]
         if block.upsampler is not None:
             names.append(f"up_blocks.{i}.upsampler")
     if generator.conv_out is not None:
@@ -232,7 +269,7 @@ def _generator_key(module: nn.Module, key: str, block_type: str) -> str:
         name = _ATTENTION_NAMES[path]
     elif isinstance(module, InputSkip):
         name = "Conv_0"
-    elif isinstance(module, ConvDownsample | ConvUpsample):
+    elif isinstance(module, ConvDownsample):
         name = "Conv_0" if module.kernel is None else "Conv2d_0"
     else:
         return suffix

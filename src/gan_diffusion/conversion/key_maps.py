@@ -17,15 +17,17 @@ def load_by_key_map(
     constants: Mapping[str, Tensor] | None = None,
     unused: Collection[str] = (),
 ) -> None:
-    """Fills a network from a reference state dict.
+    """
+    Fills a network from a reference state dict.
 
     Args:
-        model: The network.
-        key_map: Reference key -> our key, for every entry of our state dict.
-        state_dict: Reference state dict; a `module.` prefix on its keys is taken off.
-        transposed: Reference keys that hold the transpose of our weight.
-        constants: Reference entries that we do not store, because the options determine them.
-        unused: Reference keys that may be there and have no effect.
+        model (`nn.Module`): The network.
+        key_map (`dict[str, str]`): Reference key -> our key, for every entry of our state dict.
+        state_dict (`dict[str, torch.Tensor]`): Reference state dict; a `module.` prefix on its keys is taken off.
+        transposed (`set[str]`, defaults to none): Reference keys that hold the transpose of our weight.
+        constants (`dict[str, torch.Tensor]`, *optional*):
+            Reference entries that we do not store, because the options determine them.
+        unused (`set[str]`, defaults to none): Reference keys that may be there and have no effect.
 
     Raises:
         ValueError: If keys are missing, unexpected or of another shape, or a constant has another value.
@@ -57,7 +59,7 @@ def load_by_key_map(
             for kind, keys in problems.items()
             if keys
         )
-        raise ValueError(f"state_dict: its keys do not fit the options given. {listing}.")
+        raise ValueError(f"`state_dict` must have the keys that the options call for, got {listing}.")
     converted = {
         our_key: (state_dict[key].t() if key in transposed else state_dict[key]).reshape(ours[our_key].shape)
         for key, our_key in key_map.items()

@@ -4,7 +4,7 @@
 """Weights of the StyleGAN2 networks of Diffusion-GAN (Zhendong-Wang/Diffusion-GAN), to and from our networks."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from ..models.discriminators.stylegan2_blocks import StyleGAN2DiscriminatorBlock
 from ..models.generators.stylegan2 import StyleGAN2Generator
 from ..models.generators.stylegan2_blocks import StyledConv, SynthesisBlock
 from ..models.layers.equalized import EqualizedConv2d
+from ..models.layers.pyramid import size_pair
 from .key_maps import export_by_key_map, load_by_key_map
 
 
@@ -21,7 +22,7 @@ _DEFAULT_TAPS = (1, 3, 3, 1)
 
 # Reference option -> (our argument, reference default).
 _MAPPING_OPTIONS = {"num_layers": ("num_mapping_layers", 8), "lr_multiplier": ("mapping_lr_multiplier", 0.01)}
-_BLOCK_OPTIONS = {"resample_filter": ("fir_kernel", _DEFAULT_TAPS)}
+_BLOCK_OPTIONS = {"resample_filter": ("fir_taps", _DEFAULT_TAPS)}
 _SYNTHESIS_OPTIONS = _BLOCK_OPTIONS | {
     "channel_base": ("channel_base", 32768),
     "channel_max": ("channel_max", 512),
@@ -44,21 +45,23 @@ def convert_stylegan2_generator(
     mapping_kwargs: Mapping | None = None,
     synthesis_kwargs: Mapping | None = None,
 ) -> StyleGAN2Generator:
-    """Builds a generator from a reference state dict. The options have the names and defaults of the reference.
+    """
+    Builds a generator from a reference state dict. The options have the names and defaults of the reference.
 
     Args:
-        state_dict: Reference state dict; a `module.` prefix on its keys is taken off.
-        z_dim: Width of z.
-        c_dim: Number of classes, 0 without.
-        w_dim: Width of w.
-        img_resolution: Height and width of the images.
-        img_channels: Image channels.
-        mapping_kwargs: `num_layers`, `lr_multiplier`, `w_avg_beta`.
-        synthesis_kwargs: `channel_base`, `channel_max`, `architecture`, `resample_filter`, `conv_clamp` (None by default;
-            published models have 256). Options of half precision, such as `num_fp16_res`, have no effect.
+        state_dict (`dict[str, torch.Tensor]`): Reference state dict; a `module.` prefix on its keys is taken off.
+        z_dim (`int`): Width of z.
+        c_dim (`int`): Number of classes, 0 without.
+        w_dim (`int`): Width of w.
+        img_resolution (`int`): Height and width of the images.
+        img_channels (`int`): Image channels.
+        mapping_kwargs (`dict`, *optional*): `num_layers`, `lr_multiplier`, `w_avg_beta`.
+        synthesis_kwargs (`dict`, *optional*):
+            `channel_base`, `channel_max`, `architecture`, `resample_filter`, `conv_clamp` (`None` by default; published
+            models have 256). Options of half precision, such as `num_fp16_res`, have no effect.
 
     Returns:
-        The generator, in float32.
+        [`StyleGAN2Generator`]: the generator, in float32.
 
     Raises:
         ValueError: If an option is unknown or has a value without equivalent here, or if entries of the state dict are
@@ -96,25 +99,28 @@ def convert_stylegan2_discriminator(
     mapping_kwargs: Mapping | None = None,
     epilogue_kwargs: Mapping | None = None,
 ) -> StyleGAN2Discriminator:
-    """Builds a discriminator from a reference state dict. The options have the names and defaults of the reference.
+    """
+    Builds a discriminator from a reference state dict. The options have the names and defaults of the reference.
 
     Args:
-        state_dict: Reference state dict; a `module.` prefix on its keys is taken off.
-        c_dim: Number of classes, 0 without. The timestep, which widens the first layer by one, does not count.
-        img_resolution: Height and width of the images.
-        img_channels: Image channels.
-        architecture: "resnet", "skip" or "orig".
-        channel_base: Width of each level times its resolution.
-        channel_max: Largest width.
-        num_fp16_res: Without effect.
-        conv_clamp: Bound of the absolute activations, or None; published models have 256.
-        cmap_dim: Width of the condition: None, or that of the 4x4 level.
-        block_kwargs: `resample_filter`. Options of half precision, and `freeze_layers`, have no effect.
-        mapping_kwargs: `num_layers`, `lr_multiplier`.
-        epilogue_kwargs: `mbstd_group_size`, `mbstd_num_channels`.
+        state_dict (`dict[str, torch.Tensor]`): Reference state dict; a `module.` prefix on its keys is taken off.
+        c_dim (`int`):
+            Number of classes, 0 without. The timestep, which widens the first layer by one, does not count.
+        img_resolution (`int`): Height and width of the images.
+        img_channels (`int`): Image channels.
+        architecture (`str`, defaults to `"resnet"`): "resnet", "skip" or "orig".
+        channel_base (`int`, defaults to 32768): Width of each level times its resolution.
+        channel_max (`int`, defaults to 512): Largest width.
+        num_fp16_res (`int`, defaults to 0): Without effect.
+        conv_clamp (`float`, *optional*): Bound of the absolute activations; published models have 256.
+        cmap_dim (`int`, *optional*): Width of the condition: `None`, or that of the 4x4 level.
+        block_kwargs (`dict`, *optional*):
+            `resample_filter`. Options of half precision, and `freeze_layers`, have no effect.
+        mapping_kwargs (`dict`, *optional*): `num_layers`, `lr_multiplier`.
+        epilogue_kwargs (`dict`, *optional*): `mbstd_group_size`, `mbstd_num_channels`.
 
     Returns:
-        The discriminator, in float32, with `timestep_embedding="official"`.
+        [`StyleGAN2Discriminator`]: the discriminator, in float32, with `timestep_embedding="official"`.
 
     Raises:
         ValueError: If an option is unknown or has a value without equivalent here, or if entries of the state dict are
@@ -122,7 +128,7 @@ def convert_stylegan2_discriminator(
     """
     width = min(channel_base // 4, channel_max)
     if cmap_dim not in (None, width):
-        raise ValueError(f"cmap_dim: expected None or the width of the 4x4 level, {width}, got {cmap_dim}.")
+        raise ValueError(f"`cmap_dim` must be None or the width of the 4x4 level, {width}, got {cmap_dim}.")
     config = _translate("block_kwargs", block_kwargs, _BLOCK_OPTIONS)
     config |= _translate("mapping_kwargs", mapping_kwargs, _MAPPING_OPTIONS, width=width)
     config |= _translate("epilogue_kwargs", epilogue_kwargs, _EPILOGUE_OPTIONS)
@@ -149,29 +155,46 @@ def export_stylegan2_generator(generator: StyleGAN2Generator) -> dict[str, Tenso
 
 
 def export_stylegan2_discriminator(discriminator: StyleGAN2Discriminator) -> dict[str, Tensor]:
-    """Reference state dict of a discriminator, the inverse of `convert_stylegan2_discriminator`.
+    """
+    Reference state dict of a discriminator, the inverse of `convert_stylegan2_discriminator`.
 
     Raises:
-        ValueError: If the timestep embedding is "sinusoidal", which the reference does not know.
+        ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which the
+            reference does not know.
     """
     key_map = stylegan2_discriminator_key_map(discriminator)
     return export_by_key_map(discriminator, key_map, constants=_filters(discriminator, _discriminator_key))
 
 
 def stylegan2_generator_key_map(generator: StyleGAN2Generator) -> dict[str, str]:
-    """Reference key -> our key, for every parameter and buffer of a generator."""
+    """
+    Reference key -> our key, for every parameter and buffer of a generator.
+
+    Raises:
+        ValueError: If the images are not squares of a power of two, which the reference does not know.
+    """
+    _check_size(generator.config.sample_size)
     return {_generator_key(key, generator): key for key in generator.state_dict()}
 
 
 def stylegan2_discriminator_key_map(discriminator: StyleGAN2Discriminator) -> dict[str, str]:
-    """Reference key -> our key, for every parameter of a discriminator.
+    """
+    Reference key -> our key, for every parameter of a discriminator.
 
     Raises:
-        ValueError: If the timestep embedding is "sinusoidal", which the reference does not know.
+        ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which the
+            reference does not know.
     """
     if discriminator.config.timestep_embedding == "sinusoidal":
-        raise ValueError('timestep_embedding: expected "official" or None for a reference key map, got "sinusoidal".')
+        raise ValueError('`timestep_embedding` must be "official" or None for reference keys, got "sinusoidal".')
+    _check_size(discriminator.config.sample_size)
     return {_discriminator_key(key, discriminator): key for key in discriminator.state_dict()}
+
+
+def _check_size(sample_size: int | Sequence[int]) -> None:
+    height, width = size_pair(sample_size)
+    if height != width or height & (height - 1):
+        raise ValueError(f"`sample_size` must be one power of two for reference keys, got {sample_size}.")
 
 
 def _generator_key(name: str, generator: StyleGAN2Generator) -> str:
@@ -185,7 +208,9 @@ def _discriminator_key(name: str, discriminator: StyleGAN2Discriminator) -> str:
     """Reference name of one of our modules or parameters."""
 
     def level(match: re.Match) -> str:
-        return f"b{discriminator.config.sample_size >> int(match[2])}" + (".fromrgb" if match[1] == "from_rgb" else "")
+        return f"b{size_pair(discriminator.config.sample_size)[0] >> int(match[2])}" + (
+            ".fromrgb" if match[1] == "from_rgb" else ""
+        )
 
     name = re.sub(r"trunk\.(from_rgb|blocks)\.(\d+)", level, name)
     name = name.replace("epilogue.linear_out", "b4.out").replace("epilogue.linear", "b4.fc")
@@ -203,7 +228,7 @@ def _filters(model: nn.Module, reference_key: Callable[[str, nn.Module], str]) -
             resamples = (module.conv if isinstance(module, StyledConv) else module).resample is not None
         else:
             continue
-        taps = torch.tensor(model.config.fir_kernel if resamples else _DEFAULT_TAPS, dtype=torch.float32)
+        taps = torch.tensor(model.config.fir_taps if resamples else _DEFAULT_TAPS, dtype=torch.float32)
         kernel = torch.outer(taps, taps)
         filters[f"{reference_key(name, model)}.resample_filter"] = kernel / kernel.sum()
     return filters
@@ -217,7 +242,7 @@ def _translate(name: str, options: Mapping | None, table: Mapping[str, tuple], w
         only |= {"embed_features": (None, width), "layer_features": (None, width)}
     for key, value in options.items():
         if key in only and value not in only[key]:
-            raise ValueError(f"{name}: {key}: expected one of {only[key]}, got {value!r}.")
+            raise ValueError(f"`{name}` must have one of {only[key]} for {key!r}, got {value!r}.")
         if key not in table and key not in only and key not in _WITHOUT_EFFECT:
-            raise ValueError(f"{name}: unknown option {key!r}: expected some of {sorted(table)}.")
+            raise ValueError(f"`{name}` must have some of {sorted(table)}, got {key!r}.")
     return {ours: options.get(key, default) for key, (ours, default) in table.items()}

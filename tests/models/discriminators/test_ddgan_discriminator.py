@@ -174,10 +174,13 @@ class TestErrors:
     @pytest.mark.parametrize(
         "options, message",
         [
-            ({"downsample": (True,)}, "downsample: expected one value per block, 2 for 3 channel_multipliers, got 1"),
-            ({"stddev_group_size": 0}, "stddev_group_size: expected at least 1"),
-            ({"time_embed_dim": 2}, "time_embed_dim: expected at least 4"),
-            ({"fir_kernel": (1,)}, "fir_kernel: expected two or more taps"),
+            (
+                {"downsample": (True,)},
+                "`downsample` must have one value per block, 2 for 3 `channel_multipliers`, got 1",
+            ),
+            ({"stddev_group_size": 0}, "`stddev_group_size` must be at least 1"),
+            ({"time_embed_dim": 2}, "`time_embed_dim` must be at least 4"),
+            ({"fir_taps": (1,)}, "`fir_taps` must be two or more numbers"),
         ],
     )
     def test_constructor(self, options, message):
@@ -187,9 +190,13 @@ class TestErrors:
     @pytest.mark.parametrize(
         "sample, noisier, message",
         [
-            (torch.zeros(2, 1, 8, 8), torch.zeros(2, 1, 8, 8), r"sample: expected shape \(batch, 3, height, width\)"),
-            (torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 4, 4), "noisier_sample: expected the shape of sample"),
-            (torch.zeros(2, 3, 8, 8), torch.zeros(1, 3, 8, 8), "noisier_sample: expected the shape of sample"),
+            (
+                torch.zeros(2, 1, 8, 8),
+                torch.zeros(2, 1, 8, 8),
+                r"`sample` must have shape \(batch, 3, height, width\)",
+            ),
+            (torch.zeros(2, 3, 8, 8), torch.zeros(2, 3, 4, 4), "`noisier_sample` must have the shape of `sample`"),
+            (torch.zeros(2, 3, 8, 8), torch.zeros(1, 3, 8, 8), "`noisier_sample` must have the shape of `sample`"),
             (torch.zeros(2, 3, 1, 8), torch.zeros(2, 3, 1, 8), "height and width of at least 2"),
         ],
     )
@@ -207,7 +214,7 @@ class TestErrors:
             discriminator(image, 0, image)
 
     def test_labels(self):
-        with pytest.raises(ValueError, match="class_labels: the model is unconditional"):
+        with pytest.raises(ValueError, match="`class_labels` must be None for a model without classes"):
             small_discriminator()(*inputs(), torch.zeros(4, dtype=torch.long))
-        with pytest.raises(ValueError, match="class_labels: the model has 3 classes"):
+        with pytest.raises(ValueError, match="`class_labels` must be given for a model of 3 classes"):
             small_discriminator(num_class_embeds=3)(*inputs())

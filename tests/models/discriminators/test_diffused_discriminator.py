@@ -88,11 +88,13 @@ def test_discriminators_that_cannot_be_called_are_named():
             return image
 
     scheduler = DiffusionGANScheduler()
-    with pytest.raises(TypeError, match="Untimed.forward takes no timestep"):
+    with pytest.raises(TypeError, match="`discriminator` must take timesteps .*, got Untimed"):
         DiffusedDiscriminator(Untimed(), scheduler)
-    with pytest.raises(TypeError, match="Sequential.forward takes no timestep"):
+    with pytest.raises(TypeError, match="`discriminator` must take timesteps .*, got Sequential"):
         DiffusedDiscriminator(nn.Sequential(nn.Linear(2, 1)), scheduler)
-    with pytest.raises(TypeError, match="Recorder.forward requires 'timestep'"):
+    with pytest.raises(
+        TypeError, match="`pass_timesteps` must be True for a discriminator that requires 'timestep', as Recorder does"
+    ):
         DiffusedDiscriminator(Recorder(), scheduler, pass_timesteps=False)
     sample = torch.zeros(4, 2)
     assert DiffusedDiscriminator(Untimed(), scheduler, pass_timesteps=False)(sample).shape == (4, 2)

@@ -47,7 +47,7 @@ GOLDEN = {
         "num_latent_layers": 2,
         "latent_dim": 16,
         "latent_embed_dim": 32,
-        "fir": False,
+        "fir_taps": None,
         "progressive_input": "none",
     },
     "b": {
@@ -162,13 +162,14 @@ def test_published_layout(name):
     assert sum(parameter.numel() for parameter in generator.parameters()) == count
 
 
+TAPS = (1, 3, 3, 1)
 OPTIONS = [
-    {"block_type": block_type, "fir": fir, "resample_with_conv": with_conv}
-    for block_type, fir, with_conv in itertools.product(("biggan_oneadagn", "ddpm"), (True, False), (True, False))
+    {"block_type": block_type, "fir_taps": fir_taps}
+    for block_type, fir_taps in itertools.product(("biggan_oneadagn", "ddpm"), (TAPS, None))
 ] + [
-    {"progressive_input": progressive_input, "progressive_output": progressive_output, "fir": fir}
-    for progressive_input, progressive_output, fir in itertools.product(
-        ("none", "input_skip", "residual"), ("none", "output_skip", "residual"), (True, False)
+    {"progressive_input": progressive_input, "progressive_output": progressive_output, "fir_taps": fir_taps}
+    for progressive_input, progressive_output, fir_taps in itertools.product(
+        ("none", "input_skip", "residual"), ("none", "output_skip"), (TAPS, None)
     )
 ]
 OPTIONS += [
@@ -180,7 +181,7 @@ OPTIONS += [
     {"skip_rescale": False},
     {"use_tanh": False},
     {"dropout": 0.5},
-    {"fir_kernel": (1, 2, 1)},
+    {"fir_taps": (1, 2, 1)},
     {"attention_resolutions": ()},
     {"attention_resolutions": (8, 4)},
     {"channel_multipliers": (1,)},
@@ -323,7 +324,7 @@ class TestForward:
         args = inputs()
         results = []
         for checkpointing in (False, True):
-            generator = small_generator(progressive_output="residual")
+            generator = small_generator(progressive_output="output_skip")
             if checkpointing:
                 generator.enable_gradient_checkpointing()
             calls = []
@@ -372,16 +373,18 @@ class TestErrors:
     @pytest.mark.parametrize(
         "options, message",
         [
-            ({"block_type": "stylegan"}, "block_type: expected one of"),
-            ({"progressive_input": "skip"}, "progressive_input: expected one of"),
-            ({"progressive_output": "sum"}, "progressive_output: expected one of"),
-            ({"progressive_combine": "add"}, "progressive_combine: expected one of"),
-            ({"time_embedding_type": "sine"}, "time_embedding_type: expected one of"),
-            ({"channel_multipliers": ()}, "channel_multipliers: expected at least one level"),
-            ({"base_channels": 2}, "base_channels: expected at least 4"),
-            ({"sample_size": 9}, "sample_size: 2 levels need a multiple of 2, got 9"),
-            ({"base_channels": 18}, "18 channels cannot be cut into .* = 4 groups"),
-            ({"base_channels": 48, "channel_multipliers": (1, 2)}, "144 channels cannot be cut into .* = 32 groups"),
+            ({"block_type": "stylegan"}, "`block_type` must be one of"),
+            ({"progressive_input": "skip"}, "`progressive_input` must be one of"),
+            ({"progressive_output": "sum"}, "`progressive_output` must be one of"),
+            ({"progressive_combine": "add"}, "`progressive_combine` must be one of"),
+            ({"time_embedding_type": "sine"}, "`time_embedding_type` must be one of"),
+            ({"channel_multipliers": ()}, "`channel_multipliers` must have at least one level"),
+            ({"base_channels": 2}, "`base_channels` must be at least 4"),
+            ({"layers_per_block": 0}, "`layers_per_block` must be at least 1"),
+            ({"progressive_output": "residual"}, "`progressive_output` must be one of .*, got 'residual'"),
+            ({"sample_size": 9}, "`sample_size` must be a multiple of 2 for 2 levels, got 9"),
+            ({"base_channels": 18}, "got a width of 18 for 4 groups"),
+            ({"base_channels": 48, "channel_multipliers": (1, 2)}, "got a width of 144 for 32 groups"),
         ],
     )
     def test_constructor(self, options, message):
@@ -391,14 +394,17 @@ class TestErrors:
     @pytest.mark.parametrize(
         "changes, message",
         [
-            ({"sample": torch.zeros(2, 1, 8, 8)}, r"sample: expected shape \(batch, 3, height, width\)"),
-            ({"sample": torch.zeros(2, 3, 8)}, r"sample: expected shape \(batch, 3, height, width\)"),
+            ({"sample": torch.zeros(2, 1, 8, 8)}, r"`sample` must have shape \(batch, 3, height, width\)"),
+            ({"sample": torch.zeros(2, 3, 8)}, r"`sample` must have shape \(batch, 3, height, width\)"),
             ({"sample": torch.zeros(2, 3, 8, 7)}, "multiples of 2"),
-            ({"latent": torch.zeros(2, 5)}, r"latent: expected shape \(2, 6\), got \(2, 5\)"),
-            ({"latent": torch.zeros(3, 6)}, r"latent: expected shape \(2, 6\), got \(3, 6\)"),
-            ({"timestep": torch.zeros(3)}, r"timestep: expected a number or shape \(2,\), got shape \(3,\)"),
-            ({"timestep": torch.zeros(2, 1)}, "timestep: expected a number"),
-            ({"class_labels": torch.zeros(2, dtype=torch.long)}, "class_labels: the model is unconditional"),
+            ({"latent": torch.zeros(2, 5)}, r"`latent` must have shape \(2, 6\), got \(2, 5\)"),
+            ({"latent": torch.zeros(3, 6)}, r"`latent` must have shape \(2, 6\), got \(3, 6\)"),
+            ({"timestep": torch.zeros(3)}, r"`timestep` must be a number or have shape \(2,\), got shape \(3,\)"),
+            ({"timestep": torch.zeros(2, 1)}, "`timestep` must be a number"),
+            (
+                {"class_labels": torch.zeros(2, dtype=torch.long)},
+                "`class_labels` must be None for a model without classes",
+            ),
         ],
     )
     def test_forward(self, changes, message):
@@ -410,11 +416,11 @@ class TestErrors:
     @pytest.mark.parametrize(
         "labels, error, message",
         [
-            (None, ValueError, "class_labels: the model has 3 classes"),
-            (torch.tensor([0, 3]), ValueError, r"class_labels: expected values in 0..2, got 0..3"),
-            (torch.tensor([-1, 0]), ValueError, r"class_labels: expected values in 0..2, got -1..0"),
-            (torch.tensor([0]), ValueError, r"class_labels: expected shape \(2,\), got \(1,\)"),
-            (torch.tensor([0.0, 1.0]), TypeError, "class_labels: expected int64 or int32"),
+            (None, ValueError, "`class_labels` must be given for a model of 3 classes"),
+            (torch.tensor([0, 3]), ValueError, r"`class_labels` must be in 0..2, got 0..3"),
+            (torch.tensor([-1, 0]), ValueError, r"`class_labels` must be in 0..2, got -1..0"),
+            (torch.tensor([0]), ValueError, r"`class_labels` must have shape \(2,\), got \(1,\)"),
+            (torch.tensor([0.0, 1.0]), TypeError, "`class_labels` must be int64 or int32"),
         ],
     )
     def test_class_labels(self, labels, error, message):

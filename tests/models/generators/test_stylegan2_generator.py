@@ -145,8 +145,8 @@ OPTIONS = [
 ] + [
     {"out_channels": 1},
     {"num_class_embeds": 3},
-    {"fir_kernel": (1, 1)},
-    {"fir_kernel": (1, 2, 1), "architecture": "resnet"},
+    {"fir_taps": (1, 1)},
+    {"fir_taps": (1, 2, 1), "architecture": "resnet"},
     {"num_mapping_layers": 1},
 ]
 
@@ -220,11 +220,13 @@ class TestNoise:
 
     @pytest.mark.parametrize("count", [1, 2, 4])
     def test_wrong_number_of_generators(self, count):
-        with pytest.raises(ValueError, match=f"generator: expected one, or a list of 3 .* a list of {count}"):
+        with pytest.raises(
+            ValueError, match=f"`generator` must be one generator, or a list of 3 .* a list of {count}"
+        ):
             small_generator()(latents(), generator=[seeded() for _ in range(count)])
 
     def test_unknown_mode(self):
-        with pytest.raises(ValueError, match="noise_mode: expected one of .*, got 'constant'"):
+        with pytest.raises(ValueError, match="`noise_mode` must be one of .*, got 'constant'"):
             small_generator()(latents(), noise_mode="constant")
 
 
@@ -393,12 +395,12 @@ class TestErrors:
     @pytest.mark.parametrize(
         "options, message",
         [
-            ({"sample_size": 12}, "sample_size: expected a power of two from 4 up, got 12"),
-            ({"sample_size": 2}, "sample_size: expected a power of two from 4 up, got 2"),
-            ({"architecture": "plain"}, "architecture: expected one of"),
-            ({"channel_base": 4}, "channel_base, channel_max: expected at least one channel"),
-            ({"num_mapping_layers": 0}, "num_mapping_layers: expected at least 1"),
-            ({"fir_kernel": (1,)}, "fir_kernel: expected two or more taps"),
+            ({"sample_size": 18}, "`sample_size` must be reached by doubling .*, got 18"),
+            ({"sample_size": 2}, "`sample_size` must be at least 4, got 2"),
+            ({"architecture": "plain"}, "`architecture` must be one of"),
+            ({"channel_base": 4}, "`channel_base` and `channel_max` must leave at least one channel"),
+            ({"num_mapping_layers": 0}, "`num_mapping_layers` must be at least 1"),
+            ({"fir_taps": (1,)}, "`fir_taps` must be two or more numbers"),
         ],
     )
     def test_constructor(self, options, message):
@@ -408,17 +410,20 @@ class TestErrors:
     @pytest.mark.parametrize(
         "changes, message",
         [
-            ({"latent": torch.zeros(3, 5)}, r"latent: expected shape \(batch, 6\), got \(3, 5\)"),
-            ({"latent": torch.zeros(6)}, r"latent: expected shape \(batch, 6\), got \(6,\)"),
-            ({"truncation_psi": float("nan")}, "truncation_psi: expected a finite number, got nan"),
-            ({"truncation_psi": "0.7"}, "truncation_psi: expected a finite number, got '0.7'"),
-            ({"truncation_psi": None}, "truncation_psi: expected a finite number, got None"),
-            ({"truncation_cutoff": 5}, r"truncation_cutoff: expected None or 0\.\.4, got 5"),
-            ({"truncation_cutoff": -1}, r"truncation_cutoff: expected None or 0\.\.4, got -1"),
-            ({"style_mixing": (torch.zeros(2, 6), 1)}, r"style_mixing: expected a latent of shape \(3, 6\)"),
-            ({"style_mixing": (torch.zeros(3, 6), 0)}, r"style_mixing: expected a slot in 1\.\.3, got 0"),
-            ({"style_mixing": (torch.zeros(3, 6), 4)}, r"style_mixing: expected a slot in 1\.\.3, got 4"),
-            ({"class_labels": torch.zeros(3, dtype=torch.long)}, "class_labels: the model is unconditional"),
+            ({"latent": torch.zeros(3, 5)}, r"`latent` must have shape \(batch, 6\), got \(3, 5\)"),
+            ({"latent": torch.zeros(6)}, r"`latent` must have shape \(batch, 6\), got \(6,\)"),
+            ({"truncation_psi": float("nan")}, "`truncation_psi` must be a finite number, got nan"),
+            ({"truncation_psi": "0.7"}, "`truncation_psi` must be a finite number, got '0.7'"),
+            ({"truncation_psi": None}, "`truncation_psi` must be a finite number, got None"),
+            ({"truncation_cutoff": 5}, r"`truncation_cutoff` must be None or in 0\.\.4, got 5"),
+            ({"truncation_cutoff": -1}, r"`truncation_cutoff` must be None or in 0\.\.4, got -1"),
+            ({"style_mixing": (torch.zeros(2, 6), 1)}, r"`style_mixing` must have a latent of shape \(3, 6\)"),
+            ({"style_mixing": (torch.zeros(3, 6), 0)}, r"`style_mixing` must have a slot in 1\.\.3, got 0"),
+            ({"style_mixing": (torch.zeros(3, 6), 4)}, r"`style_mixing` must have a slot in 1\.\.3, got 4"),
+            (
+                {"class_labels": torch.zeros(3, dtype=torch.long)},
+                "`class_labels` must be None for a model without classes",
+            ),
         ],
     )
     def test_forward(self, changes, message):
@@ -427,16 +432,16 @@ class TestErrors:
 
     @pytest.mark.parametrize("shape", [(3, 10), (3, 5, 10), (3, 4, 9)])
     def test_styles(self, shape):
-        with pytest.raises(ValueError, match=r"ws: expected shape \(batch, 4, 10\)"):
+        with pytest.raises(ValueError, match=r"`ws` must have shape \(batch, 4, 10\)"):
             small_generator().synthesis(torch.zeros(shape))
 
     @pytest.mark.parametrize(
         "labels, error, message",
         [
-            (None, ValueError, "class_labels: the model has 3 classes"),
-            (torch.tensor([0, 1, 3]), ValueError, r"class_labels: expected values in 0..2, got 0..3"),
-            (torch.tensor([0]), ValueError, r"class_labels: expected shape \(3,\), got \(1,\)"),
-            (torch.tensor([0.0, 1.0, 2.0]), TypeError, "class_labels: expected int64 or int32"),
+            (None, ValueError, "`class_labels` must be given for a model of 3 classes"),
+            (torch.tensor([0, 1, 3]), ValueError, r"`class_labels` must be in 0..2, got 0..3"),
+            (torch.tensor([0]), ValueError, r"`class_labels` must have shape \(3,\), got \(1,\)"),
+            (torch.tensor([0.0, 1.0, 2.0]), TypeError, "`class_labels` must be int64 or int32"),
         ],
     )
     def test_class_labels(self, labels, error, message):

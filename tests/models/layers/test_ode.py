@@ -134,15 +134,15 @@ class TestAdaptive:
 
     def test_missing_package(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "torchdiffeq", None)
-        with pytest.raises(ImportError, match=r'"dopri5" needs torchdiffeq: pip install "gan_diffusion\[ode\]"'):
+        with pytest.raises(ImportError, match=r'got "dopri5". Install it by `pip install "gan_diffusion\[ode\]"`'):
             solve_ode(*problem(), solver="dopri5")
 
 
 def test_bad_input_is_refused():
     function, state, end = problem()
-    with pytest.raises(ValueError, match=r"solver: expected one of \('euler', .* got 'heun'"):
+    with pytest.raises(ValueError, match=r"`solver` must be one of \('euler', .* got 'heun'"):
         solve_ode(function, state, end, solver="heun")
-    with pytest.raises(ValueError, match="num_steps: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="`num_steps` must be at least 1, got 0"):
         solve_ode(function, state, end, num_steps=0)
-    with pytest.raises(ValueError, match=r"end: expected shape \(6,\), one time per sample, got \(3,\)"):
+    with pytest.raises(ValueError, match=r"`end` must have shape \(6,\), one time per sample, got \(3,\)"):
         solve_ode(function, state, end[:3])

@@ -20,6 +20,7 @@ from gan_diffusion.models.layers import (
     pixel_norm,
     pyramid_channels,
     resampled_conv,
+    size_pair,
 )
 
 
@@ -290,18 +291,47 @@ class TestMinibatchStddevChannels:
 
 class TestPyramid:
     def test_widths(self):
-        assert pyramid_channels(64, 1024, 100, "skip") == {4: 100, 8: 100, 16: 64, 32: 32, 64: 16}
-        assert pyramid_channels(4, 1024, 100, "orig") == {4: 100}
+        widths = pyramid_channels(64, 1024, 100, "skip")
+        assert list(widths.items()) == [((4, 4), 100), ((8, 8), 100), ((16, 16), 64), ((32, 32), 32), ((64, 64), 16)]
+        assert pyramid_channels(4, 1024, 100, "orig") == {(4, 4): 100}
+
+    @pytest.mark.parametrize(
+        "sample_size, lowest, levels",
+        [
+            (7, (7, 7), 1),
+            (28, (7, 7), 3),
+            (48, (6, 6), 4),
+            ((96, 64), (6, 4), 5),
+            ([64, 96], (4, 6), 5),
+            ((32, 128), (4, 16), 4),
+        ],
+    )
+    def test_sizes(self, sample_size, lowest, levels):
+        sizes = list(pyramid_channels(sample_size, 1024, 100, "skip"))
+        assert sizes == [(lowest[0] * 2**level, lowest[1] * 2**level) for level in range(levels)]
+        assert sizes[-1] == size_pair(sample_size)
+
+    @pytest.mark.parametrize("sample_size", [0, -4, 4.0, "64", (8,), (8, 8, 8), (8, 0), (8, None), None])
+    def test_sizes_that_are_none(self, sample_size):
+        with pytest.raises(ValueError, match=r"`sample_size` must be a positive integer, or a pair .*, got"):
+            size_pair(sample_size)
 
     @pytest.mark.parametrize(
         "arguments, message",
         [
-            ((2, 64, 8, "skip"), "sample_size: expected a power of two from 4 up, got 2"),
-            ((28, 64, 8, "skip"), "sample_size: expected a power of two from 4 up, got 28"),
-            ((0, 64, 8, "skip"), "sample_size: expected a power of two from 4 up, got 0"),
-            ((32, 64, 8, "residual"), "architecture: expected one of .*, got 'residual'"),
-            ((32, 16, 8, "skip"), "channel_base, channel_max: expected at least one channel .* 32, got 16, 8"),
-            ((32, 64, 0, "skip"), "channel_base, channel_max"),
+            ((2, 64, 8, "skip"), "`sample_size` must be at least 4, got 2"),
+            (
+                (36, 64, 8, "skip"),
+                r"`sample_size` must be reached by doubling .* got 36. Take multiples of 8, .*\(32, 32",
+            ),
+            (((40, 100), 64, 8, "skip"), r"got \(40, 100\). Take multiples of 8, such as \(40, 96\)"),
+            ((0, 64, 8, "skip"), "`sample_size` must be a positive integer, .* got 0"),
+            ((32, 64, 8, "residual"), "`architecture` must be one of .*, got 'residual'"),
+            (
+                (32, 16, 8, "skip"),
+                "`channel_base` and `channel_max` must leave at least one channel .* 32, got 16 and 8",
+            ),
+            ((32, 64, 0, "skip"), "`channel_base` and `channel_max`"),
         ],
     )
     def test_errors(self, arguments, message):

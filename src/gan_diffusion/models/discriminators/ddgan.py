@@ -24,13 +24,15 @@ _leaky_relu = partial(F.leaky_relu, negative_slope=0.2)
 
 
 class DiscriminatorBlock(nn.Module):
-    """Two convolutions and a residual connection, halving height and width if asked.
+    """
+    Two convolutions and a residual connection, halving height and width if asked.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        time_dim: Width of the time embedding.
-        fir_taps: Taps of the downsampling filter; None for a block that does not downsample.
+        in_channels (`int`): Channels of the input.
+        out_channels (`int`): Channels of the output.
+        time_dim (`int`): Width of the time embedding.
+        fir_taps (`tuple[float, ...]`, *optional*):
+            Taps of the downsampling filter; `None` for a block that does not downsample.
     """
 
     def __init__(self, in_channels: int, out_channels: int, time_dim: int, fir_taps: Sequence[float] | None = None):
@@ -51,28 +53,32 @@ class DiscriminatorBlock(nn.Module):
 
 
 class DDGANDiscriminator(ModelMixin, ConfigMixin):
-    r"""Discriminator D(x_t, t, x_{t+1}) of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022, appendix C).
+    r"""
+    Discriminator D(x_t, t, x_{t+1}) of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022, appendix C).
 
-    Returns one logit per pair. Features are summed over positions at the end, so logits grow with the image size. The
-    defaults are the published discriminator for 32x32 images; for 256x256 the published one has `channel_multipliers=(2,
-    4, 8, 8, 8, 8, 8)`, six times True for `downsample`, and `zero_init_final_conv=False`.
+    Returns one logit per pair, of images of any size. Features are summed over positions at the end, so logits grow with
+    the image size. The defaults are the published discriminator for 32x32 images; for 256x256 the published one has
+    `channel_multipliers=(2, 4, 8, 8, 8, 8, 8)`, six times True for `downsample`, and `zero_init_final_conv=False`.
 
     Args:
-        in_channels: Channels of one image; the pair is concatenated inside.
-        base_channels: Unit of the widths.
-        channel_multipliers: Width of the input layer, then of each block, in units of `base_channels`.
-        downsample: For each block, whether it halves height and width.
-        zero_init_final_conv: Initialise the last convolution near zero.
-        time_embed_dim: Width of the time embedding.
-        fir_kernel: Taps of the downsampling filter.
-        stddev_group_size: Largest number of samples compared by the minibatch standard deviation layer. Batches that it
-            does not divide use smaller groups.
-        num_class_embeds: Number of classes, for a class-conditional discriminator: the class embedding is added to the
-            time embedding.
+        in_channels (`int`, defaults to 3): Channels of one image; the pair is concatenated inside.
+        base_channels (`int`, defaults to 64): Unit of the widths.
+        channel_multipliers (`tuple[int, ...]`, defaults to `(2, 2, 4, 8, 8)`):
+            Width of the input layer, then of each block, in units of `base_channels`.
+        downsample (`tuple[bool, ...]`, defaults to `(False, True, True, True)`):
+            For each block, whether it halves height and width.
+        zero_init_final_conv (`bool`, defaults to `True`): Whether the last convolution starts near zero.
+        time_embed_dim (`int`, defaults to 256): Width of the time embedding.
+        fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the downsampling filter.
+        stddev_group_size (`int`, defaults to 4):
+            Largest number of samples compared by the minibatch standard deviation layer. Batches that it does not divide
+            use smaller groups.
+        num_class_embeds (`int`, *optional*):
+            Number of classes, for a class-conditional discriminator: the class embedding is added to the time embedding.
 
     Raises:
         ValueError: From the constructor, if `downsample` is not one shorter than `channel_multipliers`, or
-            `stddev_group_size` is less than 1.
+            `stddev_group_size` or `time_embed_dim` is too small.
     """
 
     _no_split_modules = ["DiscriminatorBlock"]
@@ -87,27 +93,27 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
         downsample: tuple[bool, ...] = (False, True, True, True),
         zero_init_final_conv: bool = True,
         time_embed_dim: int = 256,
-        fir_kernel: tuple[float, ...] = (1, 3, 3, 1),
+        fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         stddev_group_size: int = 4,
         num_class_embeds: int | None = None,
     ):
         super().__init__()
         if len(downsample) != len(channel_multipliers) - 1:
             raise ValueError(
-                f"downsample: expected one value per block, {len(channel_multipliers) - 1} for "
-                f"{len(channel_multipliers)} channel_multipliers, got {len(downsample)}."
+                f"`downsample` must have one value per block, {len(channel_multipliers) - 1} for "
+                f"{len(channel_multipliers)} `channel_multipliers`, got {len(downsample)}."
             )
         if stddev_group_size < 1:
-            raise ValueError(f"stddev_group_size: expected at least 1, got {stddev_group_size}.")
+            raise ValueError(f"`stddev_group_size` must be at least 1, got {stddev_group_size}.")
         if time_embed_dim < 4:
-            raise ValueError(f"time_embed_dim: expected at least 4, got {time_embed_dim}.")
+            raise ValueError(f"`time_embed_dim` must be at least 4, got {time_embed_dim}.")
         widths = [base_channels * multiplier for multiplier in channel_multipliers]
 
         self.time_embedding = TimestepMLP(time_embed_dim, time_embed_dim, _leaky_relu)
         self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, time_embed_dim)
         self.conv_in = conv(2 * in_channels, widths[0], 1)
         self.blocks = nn.ModuleList(
-            DiscriminatorBlock(*pair, time_embed_dim, tuple(fir_kernel) if down else None)
+            DiscriminatorBlock(*pair, time_embed_dim, tuple(fir_taps) if down else None)
             for *pair, down in zip(widths[:-1], widths[1:], downsample, strict=True)
         )
         self.conv_out = conv(widths[-1] + 1, widths[-1], 3, scale=0.0 if zero_init_final_conv else 1.0)
@@ -121,14 +127,17 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
         class_labels: Tensor | None = None,
         return_dict: bool = True,
     ) -> DiscriminatorOutput | tuple[Tensor]:
-        """Judges a pair of neighbouring states of the diffusion.
+        """
+        Judges a pair of neighbouring states of the diffusion.
 
         Args:
-            sample: Less noisy image x_t, (B, in_channels, H, W). H and W must outlast the downsampling blocks.
-            timestep: Index t of that image, 0..T-1: a number or a tensor of shape () or (B,).
-            noisier_sample: Noisier image x_{t+1}, of the shape of `sample`.
-            class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
-            return_dict: Return a `DiscriminatorOutput` rather than a tuple.
+            sample (`torch.Tensor` of shape (B, in_channels, H, W)):
+                Less noisy image x_t, with H and W of at least 2 ** (number of downsampling blocks).
+            timestep (`torch.Tensor` of shape () or (B,), `int` or `float`): Index t of that image, 0..T-1.
+            noisier_sample (`torch.Tensor` of the shape of `sample`): Noisier image x_{t+1}.
+            class_labels (`torch.Tensor` of shape (B,), *optional*):
+                Integer labels, for a class-conditional discriminator.
+            return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
 
         Returns:
             [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
@@ -159,15 +168,18 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
     def _check_inputs(self, sample: Tensor, noisier_sample: Tensor, class_labels: Tensor | None) -> None:
         channels = self.config.in_channels
         if sample.ndim != 4 or sample.shape[1] != channels:
-            raise ValueError(f"sample: expected shape (batch, {channels}, height, width), got {tuple(sample.shape)}.")
+            raise ValueError(
+                f"`sample` must have shape (batch, {channels}, height, width), got {tuple(sample.shape)}."
+            )
         if noisier_sample.shape != sample.shape:
             raise ValueError(
-                f"noisier_sample: expected the shape of sample, {tuple(sample.shape)}, got {tuple(noisier_sample.shape)}."
+                f"`noisier_sample` must have the shape of `sample`, {tuple(sample.shape)}, got "
+                f"{tuple(noisier_sample.shape)}."
             )
         smallest = 2 ** sum(self.config.downsample)
         if min(sample.shape[2:]) < smallest:
             raise ValueError(
-                f"sample: {sum(self.config.downsample)} downsampling blocks need a height and width of at least "
-                f"{smallest}, got {tuple(sample.shape)}."
+                f"`sample` must have a height and width of at least {smallest} for {sum(self.config.downsample)} "
+                f"downsampling blocks, got {tuple(sample.shape)}."
             )
         check_class_labels(class_labels, self.config.num_class_embeds, sample.shape[0])

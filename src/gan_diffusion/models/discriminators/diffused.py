@@ -36,7 +36,7 @@ class DiffusedDiscriminator(nn.Module):
             with it; its authors report that it usually helps.
 
     Raises:
-        TypeError: if the discriminator cannot be called that way.
+        TypeError: If the discriminator cannot be called that way.
     """
 
     def __init__(self, discriminator: nn.Module, scheduler: DiffusionGANScheduler, pass_timesteps: bool = True):
@@ -97,12 +97,11 @@ def _check_signature(discriminator: nn.Module, pass_timesteps: bool) -> None:
     takes_many = any(p.kind is p.VAR_POSITIONAL for p in parameters)
     if pass_timesteps and len(positional) < 2 and not takes_many:
         raise TypeError(
-            f"`discriminator`: {name}.forward takes no timestep. Give it a second argument that takes timesteps of shape "
-            "(B,), or train it without them by `pass_timesteps=False`."
+            f"`discriminator` must take timesteps of shape (B,) as its second argument, got {name}, whose forward takes "
+            "none. Add the argument, or pass `pass_timesteps=False`."
         )
     timed = [p.name for p in positional if p.default is p.empty and p.name in _TIMESTEP_NAMES]
     if not pass_timesteps and timed:
         raise TypeError(
-            f"`discriminator`: {name}.forward requires {timed[0]!r}, but `pass_timesteps=False` keeps the timestep from it. "
-            "Leave `pass_timesteps` at True."
+            f"`pass_timesteps` must be True for a discriminator that requires {timed[0]!r}, as {name} does, got False."
         )

@@ -14,21 +14,28 @@ from ..outputs import DiscriminatorOutput
 
 
 class MLPDiscriminator(ModelMixin, ConfigMixin):
-    r"""Discriminator D(x_t, t, x_{t+1}) or D(x_t, t) for vectors: fully connected layers on their Fourier features.
+    r"""
+    Discriminator D(x_t, t, x_{t+1}) or D(x_t, t) for vectors: fully connected layers on their Fourier features.
 
     Args:
-        data_dim: Dimension D of the data.
-        hidden_dim: Width of the hidden layers, at least 4.
-        num_layers: Number of hidden layers, at least 1.
-        num_octaves: Number of Fourier frequencies 1, 2, 4, ... of the inputs. Without them the discriminator does not see
+        data_dim (`int`, defaults to 2): Dimension D of the data.
+        hidden_dim (`int`, defaults to 128): Width of the hidden layers, at least 4.
+        num_layers (`int`, defaults to 3): Number of hidden layers, at least 1.
+        num_octaves (`int`, defaults to 5):
+            Number of Fourier frequencies 1, 2, 4, ... of the inputs. Without them the discriminator does not see
             structure much finer than the extent of the data.
-        num_class_embeds: Number of classes, for a class-conditional discriminator.
-        timestep_scale: Factor of the timestep before its embedding, which is made for 0..1000: 1000 for positions in [0, 1].
-        pairs: Whether it judges pairs of neighbouring states, as in DDGAN, rather than single samples.
+        num_class_embeds (`int`, *optional*): Number of classes, for a class-conditional discriminator.
+        timestep_scale (`float`, defaults to 1.0):
+            Factor of the timestep before its embedding, which is made for 0..1000: 1000 for positions in [0, 1].
+        pairs (`bool`, defaults to `True`):
+            Whether it judges pairs of neighbouring states, as in DDGAN, rather than single samples.
 
     Raises:
         ValueError: From the constructor, if a width or number is too small.
     """
+
+    _no_split_modules = ["ConditionalMLP"]
+    _repeated_blocks = ["ConditionalMLP"]
 
     @register_to_config
     def __init__(
@@ -43,7 +50,7 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
     ):
         super().__init__()
         if num_octaves < 0:
-            raise ValueError(f"num_octaves: expected at least 0, got {num_octaves}.")
+            raise ValueError(f"`num_octaves` must be at least 0, got {num_octaves}.")
         in_dim = (2 if pairs else 1) * data_dim * (1 + 2 * num_octaves)
         self.mlp = ConditionalMLP(in_dim, hidden_dim, num_layers, 1, num_class_embeds)
 
@@ -55,14 +62,18 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
         class_labels: Tensor | None = None,
         return_dict: bool = True,
     ) -> DiscriminatorOutput | tuple[Tensor]:
-        """Judges a sample, or a pair of neighbouring states of the diffusion.
+        """
+        Judges a sample, or a pair of neighbouring states of the diffusion.
 
         Args:
-            sample: Less noisy state x_t, (B, data_dim), or any (B, ...) with as many values, which is flattened: a small image.
-            timestep: Index t of that state: a number or a tensor of shape () or (B,).
-            noisier_sample: Noisier state x_{t+1}, of the shape of `sample`, for a discriminator of pairs, else None.
-            class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
-            return_dict: Return a `DiscriminatorOutput` rather than a tuple.
+            sample (`torch.Tensor` of shape (B, data_dim) or (B, ...)):
+                Less noisy state x_t; a small image of as many values is flattened.
+            timestep (`torch.Tensor` of shape () or (B,), `int` or `float`): Index t of that state.
+            noisier_sample (`torch.Tensor` of the shape of `sample`, *optional*):
+                Noisier state x_{t+1}, for a discriminator of pairs.
+            class_labels (`torch.Tensor` of shape (B,), *optional*):
+                Integer labels, for a class-conditional discriminator.
+            return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
 
         Returns:
             [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
@@ -73,16 +84,18 @@ class MLPDiscriminator(ModelMixin, ConfigMixin):
         """
         if sample.ndim < 2 or sample.shape[1:].numel() != self.config.data_dim:
             raise ValueError(
-                f"sample: expected shape (batch, ...) with {self.config.data_dim} values each, got {tuple(sample.shape)}."
+                f"`sample` must have shape (batch, ...) with {self.config.data_dim} values each, got {tuple(sample.shape)}."
             )
         if self.config.pairs != (noisier_sample is not None):
-            expected = "the noisier state" if self.config.pairs else "None"
+            expected = "a tensor" if self.config.pairs else "None"
             raise ValueError(
-                f"noisier_sample: with pairs={self.config.pairs} the discriminator takes {expected} here."
+                f"`noisier_sample` must be {expected} for a discriminator with pairs={self.config.pairs}, got "
+                f"{type(noisier_sample).__name__}."
             )
         if noisier_sample is not None and noisier_sample.shape != sample.shape:
             raise ValueError(
-                f"noisier_sample: expected the shape of sample, {tuple(sample.shape)}, got {tuple(noisier_sample.shape)}."
+                f"`noisier_sample` must have the shape of `sample`, {tuple(sample.shape)}, got "
+                f"{tuple(noisier_sample.shape)}."
             )
         check_class_labels(class_labels, self.config.num_class_embeds, sample.shape[0])
         timesteps = expand_timesteps(timestep, sample.shape[0], sample.device)

@@ -9,68 +9,81 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor, nn
 
-from ..layers.equalized import EqualizedLinear
+from ..layers.embeddings import check_class_labels
+from ..layers.equalized import ClassEmbedding, EqualizedLinear
 from ..layers.positions import expand_positions, position_embedding
 from ..outputs import DiscriminatorOutput
 from .stylegan2_blocks import StyleGAN2Epilogue, StyleGAN2Trunk
 
 
 class SPIGANDiscriminator(ModelMixin, ConfigMixin):
-    r"""Discriminator D(i(u), u) of SPI-GAN (Jeon and Park, arXiv 2206.14464) on StyleGAN2 (Karras et al., CVPR 2020).
+    r"""
+    Discriminator D(i(u), u) of SPI-GAN (Jeon and Park, arXiv 2206.14464) on StyleGAN2 (Karras et al., CVPR 2020).
 
     That it depends on u is the paper's; how is our choice: an embedding of u shifts the features of every level, as the
-    timestep does in DDGAN's discriminator. It runs in channels-last memory format on the CPU.
+    timestep does in DDGAN's discriminator. The paper has no classes: with them, an embedding of the label is added to
+    that of u. It runs in channels-last memory format on the CPU.
 
     Args:
-        sample_size: Height and width of the images, a power of two from 4 up.
-        in_channels: Image channels.
-        channel_base: Width of each level times its resolution.
-        channel_max: Largest width.
-        architecture: "resnet" (levels have residual connections), "skip" (the image enters at every level) or "orig"
-            (neither).
-        position_embed_dim: Width of the embedding of u, at least 4.
-        projection: Whether features are also projected on the embedding of u (Miyato and Koyama, ICLR 2018).
-        stddev_group_size: Number of samples compared by the minibatch standard deviation layer. Batches have to divide by
-            it; those that are smaller are one group.
-        num_stddev_channels: Channels of that layer; 0 for none.
-        fir_kernel: Taps of the downsampling filter.
-        activation_clamp: Bound of the absolute activations, or None.
+        sample_size (`int` or `tuple[int, int]`, defaults to 32):
+            Size of the images, one number or (height, width): a size with a shorter side of 4 to 7, doubled any number
+            of times.
+        in_channels (`int`, defaults to 3): Image channels.
+        channel_base (`int`, defaults to 32768): Width of each level times its resolution.
+        channel_max (`int`, defaults to 512): Largest width.
+        architecture (`str`, defaults to `"resnet"`):
+            "resnet" (levels have residual connections), "skip" (the image enters at every level) or "orig" (neither).
+        position_embed_dim (`int`, defaults to 128): Width of the embedding of u, at least 4.
+        projection (`bool`, defaults to `False`):
+            Whether features are also projected on the embedding (Miyato and Koyama, ICLR 2018).
+        num_class_embeds (`int`, *optional*): Number of classes, for a class-conditional discriminator.
+        stddev_group_size (`int`, defaults to 4):
+            Largest number of samples compared by the minibatch standard deviation layer. Batches that it does not divide
+            use smaller groups.
+        num_stddev_channels (`int`, defaults to 1): Channels of that layer; 0 for none.
+        fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the downsampling filter.
+        activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
 
     Raises:
         ValueError: From the constructor, if an option is out of range.
     """
 
     _no_split_modules = ["StyleGAN2DiscriminatorBlock"]
+    _repeated_blocks = ["StyleGAN2DiscriminatorBlock"]
 
     @register_to_config
     def __init__(
         self,
-        sample_size: int = 32,
+        sample_size: int | tuple[int, int] = 32,
         in_channels: int = 3,
         channel_base: int = 32768,
         channel_max: int = 512,
         architecture: str = "resnet",
         position_embed_dim: int = 128,
         projection: bool = False,
+        num_class_embeds: int | None = None,
         stddev_group_size: int = 4,
         num_stddev_channels: int = 1,
-        fir_kernel: tuple[float, ...] = (1, 3, 3, 1),
+        fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
     ):
         super().__init__()
         if position_embed_dim < 4:
-            raise ValueError(f"position_embed_dim: expected at least 4, got {position_embed_dim}.")
+            raise ValueError(f"`position_embed_dim` must be at least 4, got {position_embed_dim}.")
         self.position_mlp = nn.Sequential(
             EqualizedLinear(position_embed_dim, position_embed_dim, activation=True),
             EqualizedLinear(position_embed_dim, position_embed_dim, activation=True),
         )
+        self.class_embed = None
+        if num_class_embeds is not None:
+            self.class_embed = ClassEmbedding(num_class_embeds, position_embed_dim)
         self.trunk = StyleGAN2Trunk(
             sample_size,
             in_channels,
             channel_base,
             channel_max,
             architecture,
-            fir_kernel,
+            fir_taps,
             activation_clamp,
             embed_dim=position_embed_dim,
         )
@@ -79,28 +92,36 @@ class SPIGANDiscriminator(ModelMixin, ConfigMixin):
         # The first output is the logit, the others are what is projected.
         out_features = 1 + width if projection else 1
         self.epilogue = StyleGAN2Epilogue(
-            width, out_features, stddev_group_size, num_stddev_channels, activation_clamp
+            width, self.trunk.out_size, out_features, stddev_group_size, num_stddev_channels, activation_clamp
         )
 
     def forward(
-        self, sample: Tensor, u: Tensor | float, return_dict: bool = True
+        self, sample: Tensor, u: Tensor | float, class_labels: Tensor | None = None, return_dict: bool = True
     ) -> DiscriminatorOutput | tuple[Tensor]:
-        """Judges points of the straight path.
+        """
+        Judges points of the straight path.
 
         Args:
-            sample: Images i(u), (B, in_channels, sample_size, sample_size).
-            u: Position in [0, 1]: a number or a tensor of shape () or (B,).
-            return_dict: Return a `DiscriminatorOutput` rather than a tuple.
+            sample (`torch.Tensor` of shape (B, in_channels, height, width)): Images i(u).
+            u (`torch.Tensor` of shape () or (B,), or `float`): Position in [0, 1].
+            class_labels (`torch.Tensor` of shape (B,), *optional*):
+                Integer labels, for a class-conditional discriminator.
+            return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
 
         Returns:
             [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
 
         Raises:
-            ValueError: If a shape or a position is not as described, or the batch does not divide by the group size.
+            ValueError: If a shape or a position is not as described, or class labels are missing, unexpected or out of
+                range.
+            TypeError: If class labels are not integers.
         """
+        check_class_labels(class_labels, self.config.num_class_embeds, sample.shape[0])
         positions = expand_positions(u, sample.shape[0], sample.device)
         embedding = position_embedding(positions, self.config.position_embed_dim)
         embedding = self.position_mlp(embedding.to(sample.dtype))
+        if self.class_embed is not None:
+            embedding = (embedding + self.class_embed(class_labels)) * math.sqrt(0.5)
         logits = self.epilogue(self.trunk(sample, embedding))
         if self.project is not None:
             projected = (logits[:, 1:] * self.project(embedding)).sum(dim=1, keepdim=True)

@@ -15,7 +15,8 @@ from .stylegan2_blocks import ConditionMapping, StyleGAN2Epilogue, StyleGAN2Trun
 
 
 class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
-    r"""Discriminator D(x_t, t) of Diffusion-GAN (Wang et al., ICLR 2023) on StyleGAN2 (Karras et al., CVPR 2020).
+    r"""
+    Discriminator D(x_t, t) of Diffusion-GAN (Wang et al., ICLR 2023) on StyleGAN2 (Karras et al., CVPR 2020).
 
     Timestep and class become a vector that the features of the image are projected on (Miyato and Koyama, ICLR 2018). It
     runs in channels-last memory format on the CPU.
@@ -25,33 +26,38 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
     large t is lost. "sinusoidal" has none of these flaws.
 
     Args:
-        sample_size: Height and width of the images, a power of two from 4 up.
-        in_channels: Image channels.
-        channel_base: Width of each level times its resolution.
-        channel_max: Largest width.
-        architecture: "resnet" (levels have residual connections), "skip" (the image enters at every level) or "orig"
-            (neither).
-        timestep_embedding: "sinusoidal", "official", or None for a discriminator that does not see t.
-        timestep_embed_dim: Number of sines and cosines, at least 4, for "sinusoidal".
-        num_mapping_layers: Number of layers from the embedded condition to the vector.
-        mapping_lr_multiplier: Factor of their learning rate.
-        num_class_embeds: Number of classes, for a class-conditional discriminator.
-        stddev_group_size: Number of samples compared by the minibatch standard deviation layer. Batches have to divide by
-            it; those that are smaller are one group.
-        num_stddev_channels: Channels of that layer; 0 for none.
-        fir_kernel: Taps of the downsampling filter.
-        activation_clamp: Bound of the absolute activations, or None.
+        sample_size (`int` or `tuple[int, int]`, defaults to 32):
+            Size of the images, one number or (height, width): a size with a shorter side of 4 to 7, doubled any number
+            of times.
+        in_channels (`int`, defaults to 3): Image channels.
+        channel_base (`int`, defaults to 32768): Width of each level times its resolution.
+        channel_max (`int`, defaults to 512): Largest width.
+        architecture (`str`, defaults to `"resnet"`):
+            "resnet" (levels have residual connections), "skip" (the image enters at every level) or "orig" (neither).
+        timestep_embedding (`str`, *optional*, defaults to `"sinusoidal"`):
+            "sinusoidal", "official", or `None` for a discriminator that does not see t.
+        timestep_embed_dim (`int`, defaults to 256): Number of sines and cosines, at least 4, for "sinusoidal".
+        num_mapping_layers (`int`, defaults to 8): Number of layers from the embedded condition to the vector.
+        mapping_lr_multiplier (`float`, defaults to 0.01): Factor of their learning rate.
+        num_class_embeds (`int`, *optional*): Number of classes, for a class-conditional discriminator.
+        stddev_group_size (`int`, defaults to 4):
+            Largest number of samples compared by the minibatch standard deviation layer. Batches that it does not divide
+            use smaller groups.
+        num_stddev_channels (`int`, defaults to 1): Channels of that layer; 0 for none.
+        fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the downsampling filter.
+        activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
 
     Raises:
         ValueError: From the constructor, if an option is out of range.
     """
 
     _no_split_modules = ["StyleGAN2DiscriminatorBlock"]
+    _repeated_blocks = ["StyleGAN2DiscriminatorBlock"]
 
     @register_to_config
     def __init__(
         self,
-        sample_size: int = 32,
+        sample_size: int | tuple[int, int] = 32,
         in_channels: int = 3,
         channel_base: int = 32768,
         channel_max: int = 512,
@@ -63,12 +69,12 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
         num_class_embeds: int | None = None,
         stddev_group_size: int = 4,
         num_stddev_channels: int = 1,
-        fir_kernel: tuple[float, ...] = (1, 3, 3, 1),
+        fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
     ):
         super().__init__()
         self.trunk = StyleGAN2Trunk(
-            sample_size, in_channels, channel_base, channel_max, architecture, fir_kernel, activation_clamp
+            sample_size, in_channels, channel_base, channel_max, architecture, fir_taps, activation_clamp
         )
         width = self.trunk.out_channels
         self.mapping = None
@@ -83,7 +89,7 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
             )
         out_features = 1 if self.mapping is None else width
         self.epilogue = StyleGAN2Epilogue(
-            width, out_features, stddev_group_size, num_stddev_channels, activation_clamp
+            width, self.trunk.out_size, out_features, stddev_group_size, num_stddev_channels, activation_clamp
         )
 
     def forward(
@@ -93,21 +99,23 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
         class_labels: Tensor | None = None,
         return_dict: bool = True,
     ) -> DiscriminatorOutput | tuple[Tensor]:
-        """Judges diffused images.
+        """
+        Judges diffused images.
 
         Args:
-            sample: Image x_t, (B, in_channels, sample_size, sample_size).
-            timestep: t, 0 for a clean image: a number or a tensor of shape () or (B,). None, or anything, with
-                `timestep_embedding=None`.
-            class_labels: Integer labels (B,) for a class-conditional discriminator, else None.
-            return_dict: Return a `DiscriminatorOutput` rather than a tuple.
+            sample (`torch.Tensor` of shape (B, in_channels, height, width)): Images x_t.
+            timestep (`torch.Tensor` of shape () or (B,), `int`, `float` or `None`):
+                t, 0 for a clean image. `None`, or anything, with `timestep_embedding=None`.
+            class_labels (`torch.Tensor` of shape (B,), *optional*):
+                Integer labels, for a class-conditional discriminator.
+            return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
 
         Returns:
             [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
 
         Raises:
-            ValueError: If a shape is not as described, the batch does not divide by the group size, the timestep is
-                missing, or class labels are missing, unexpected or out of range.
+            ValueError: If a shape is not as described, the timestep is missing, or class labels are missing, unexpected
+                or out of range.
             TypeError: If class labels are not integers.
         """
         batch_size = sample.shape[0]
@@ -115,7 +123,7 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
         if self.config.timestep_embedding is None:
             timestep = None
         elif timestep is None:
-            raise ValueError("timestep: expected a number or a tensor, got None; the discriminator depends on it.")
+            raise ValueError("`timestep` must be a number or a tensor for a discriminator that is told it, got None.")
         else:
             timestep = expand_timesteps(timestep, batch_size, sample.device)
 

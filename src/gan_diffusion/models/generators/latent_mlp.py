@@ -14,21 +14,25 @@ from ..outputs import GeneratorOutput
 
 
 class LatentMLPGenerator(ModelMixin, ConfigMixin):
-    r"""Generator G(z) -> x for vectors: fully connected layers on the Fourier features of z. Called like
+    r"""
+    Generator G(z) -> x for vectors: fully connected layers on the Fourier features of z. Called like
     [`StyleGAN2Generator`].
 
     Args:
-        data_dim: Dimension D of the data.
-        latent_dim: Width of z.
-        hidden_dim: Width of the hidden layers, at least 4.
-        num_layers: Number of hidden layers, at least 1.
-        num_octaves: Number of Fourier frequencies 1, 2, 4, ... of z, so that the sample may depend sharply on it; 0 for z
-            alone.
-        num_class_embeds: Number of classes, for a class-conditional generator.
+        data_dim (`int`, defaults to 2): Dimension D of the data.
+        latent_dim (`int`, defaults to 2): Width of z.
+        hidden_dim (`int`, defaults to 128): Width of the hidden layers, at least 4.
+        num_layers (`int`, defaults to 3): Number of hidden layers, at least 1.
+        num_octaves (`int`, defaults to 0):
+            Number of Fourier frequencies 1, 2, 4, ... of z, so that the sample may depend sharply on it; 0 for z alone.
+        num_class_embeds (`int`, *optional*): Number of classes, for a class-conditional generator.
 
     Raises:
         ValueError: From the constructor, if a width or number is too small.
     """
+
+    _no_split_modules = ["ConditionalMLP"]
+    _repeated_blocks = ["ConditionalMLP"]
 
     @register_to_config
     def __init__(
@@ -42,7 +46,7 @@ class LatentMLPGenerator(ModelMixin, ConfigMixin):
     ):
         super().__init__()
         if num_octaves < 0:
-            raise ValueError(f"num_octaves: expected at least 0, got {num_octaves}.")
+            raise ValueError(f"`num_octaves` must be at least 0, got {num_octaves}.")
         in_dim = latent_dim * (1 + 2 * num_octaves)
         self.mlp = ConditionalMLP(
             in_dim,
@@ -69,18 +73,21 @@ class LatentMLPGenerator(ModelMixin, ConfigMixin):
         *,
         generator: torch.Generator | list[torch.Generator] | None = None,
     ) -> GeneratorOutput | tuple[Tensor]:
-        """Makes vectors.
+        """
+        Makes vectors.
 
         Args:
-            latent: z ~ N(0, I), (B, latent_dim).
-            class_labels: Integer labels (B,) for a class-conditional generator, else None.
-            truncation_psi: 1; there is no space of styles to truncate in.
-            noise_mode: Without effect: there is no layer noise.
-            return_dict: Return a `GeneratorOutput` rather than a tuple.
-            generator: Without effect: there is no layer noise.
+            latent (`torch.Tensor` of shape (B, latent_dim)): z ~ N(0, I).
+            class_labels (`torch.Tensor` of shape (B,), *optional*):
+                Integer labels, for a class-conditional generator.
+            truncation_psi (`float`, defaults to 1.0): 1; there is no space of styles to truncate in.
+            noise_mode (`str`, defaults to `"random"`): Without effect: there is no layer noise.
+            return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
+                Without effect: there is no layer noise.
 
         Returns:
-            Vectors as `.sample`, (B, data_dim), not limited to any range.
+            [`GeneratorOutput`] or `tuple`: vectors as `.sample`, (B, data_dim), not limited to any range.
 
         Raises:
             ValueError: If a shape is not as described, class labels are missing, unexpected or out of range, or
@@ -88,9 +95,9 @@ class LatentMLPGenerator(ModelMixin, ConfigMixin):
             TypeError: If class labels are not integers.
         """
         if latent.ndim != 2 or latent.shape[1] != self.config.latent_dim:
-            raise ValueError(f"latent: expected shape (batch, {self.config.latent_dim}), got {tuple(latent.shape)}.")
+            raise ValueError(f"`latent` must have shape (batch, {self.config.latent_dim}), got {tuple(latent.shape)}.")
         if truncation_psi != 1.0:
-            raise ValueError(f"truncation_psi: an MLP has no styles to truncate, expected 1, got {truncation_psi}.")
+            raise ValueError(f"`truncation_psi` must be 1 for a network without styles, got {truncation_psi}.")
         check_class_labels(class_labels, self.config.num_class_embeds, latent.shape[0])
         output = self.mlp(fourier_features(latent, self.config.num_octaves), class_labels=class_labels)
         return GeneratorOutput(sample=output) if return_dict else (output,)

@@ -12,23 +12,27 @@ from torch import Tensor, nn
 from ..layers.attention import AttentionBlock
 from ..layers.initialization import conv, linear
 from ..layers.normalization import AdaptiveGroupNorm, GroupNorm, silu
-from ..layers.resampling import ConvDownsample, ConvUpsample, Downsample, Upsample
+from ..layers.resampling import ConvDownsample, Downsample, Upsample
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions under adaptive group norm, with a residual connection.
+    """
+    Two convolutions under adaptive group norm, with a residual connection.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        style_dim: Width of the style embedding.
-        time_dim: Width of the time embedding; None for a block without one.
-        resample: None, "up" or "down"; the resampling sits between the first activation and the first convolution.
-        second_norm_adaptive: Whether the second norm takes its scale and shift from the style too.
-        shortcut_scale: Initialisation scale of the 1x1 convolution that adapts the input where shapes differ.
-        fir_taps: Taps of the resampling filter; None for naive resampling.
-        skip_rescale: Divide the sum of both branches by sqrt(2).
-        dropout: Dropout probability before the second convolution.
+        in_channels (`int`): Channels of the input.
+        out_channels (`int`): Channels of the output.
+        style_dim (`int`): Width of the style embedding.
+        time_dim (`int`, *optional*): Width of the time embedding; `None` for a block without one.
+        resample (`str`, *optional*):
+            "up" or "down"; the resampling sits between the first activation and the first convolution.
+        second_norm_adaptive (`bool`, defaults to `True`):
+            Whether the second norm takes its scale and shift from the style too.
+        shortcut_scale (`float`, defaults to 1.0):
+            Initialisation scale of the 1x1 convolution that adapts the input where shapes differ.
+        fir_taps (`tuple[float, ...]`, *optional*): Taps of the resampling filter; `None` for naive resampling.
+        skip_rescale (`bool`, defaults to `True`): Whether to divide the sum of both branches by sqrt(2).
+        dropout (`float`, defaults to 0.0): Dropout probability before the second convolution.
     """
 
     def __init__(
@@ -46,9 +50,7 @@ class ResidualBlock(nn.Module):
     ):
         super().__init__()
         self.norm1 = AdaptiveGroupNorm(in_channels, style_dim)
-        self.resample = {None: None, "up": Upsample, "down": Downsample}[resample]
-        if self.resample is not None:
-            self.resample = self.resample(fir_taps)
+        self.resample = None if resample is None else {"up": Upsample, "down": Downsample}[resample](fir_taps)
         self.conv1 = conv(in_channels, out_channels, 3)
         self.time_proj = None if time_dim is None else linear(time_dim, out_channels)
         self.norm2 = AdaptiveGroupNorm(out_channels, style_dim) if second_norm_adaptive else GroupNorm(out_channels)
@@ -75,7 +77,15 @@ class ResidualBlock(nn.Module):
 
 
 class InputSkip(nn.Module):
-    """Adds the downsampled input image, through a 1x1 convolution, to the features ("sum"), or puts it before them ("cat")."""
+    """
+    Adds the downsampled input image, through a 1x1 convolution, to the features ("sum"), or puts it before them ("cat").
+
+    Args:
+        image_channels (`int`): Image channels.
+        channels (`int`): Channels of the features.
+        combine (`str`): "sum" or "cat".
+        fir_taps (`tuple[float, ...]`, *optional*): Taps of the resampling filter; `None` for naive resampling.
+    """
 
     def __init__(self, image_channels: int, channels: int, combine: str, fir_taps: Sequence[float] | None = None):
         super().__init__()
@@ -84,13 +94,22 @@ class InputSkip(nn.Module):
         self.concatenate = combine == "cat"
 
     def forward(self, hidden: Tensor, pyramid: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and pyramid -> both of this level."""
         pyramid = self.downsample(pyramid)
         image = self.conv(pyramid)
         return torch.cat([image, hidden], dim=1) if self.concatenate else image + hidden, pyramid
 
 
 class InputResidual(nn.Module):
-    """Downsamples the pyramid with a learned filter and adds it to the features; the sum is the next pyramid."""
+    """
+    Downsamples the pyramid with a learned filter and adds it to the features; the sum is the next pyramid.
+
+    Args:
+        in_channels (`int`): Channels of the pyramid.
+        channels (`int`): Channels of the features.
+        fir_taps (`tuple[float, ...]`, *optional*): Taps of the resampling filter; `None` for naive resampling.
+        skip_rescale (`bool`, defaults to `True`): Whether to divide the sum by sqrt(2).
+    """
 
     def __init__(
         self, in_channels: int, channels: int, fir_taps: Sequence[float] | None = None, skip_rescale: bool = True
@@ -100,12 +119,20 @@ class InputResidual(nn.Module):
         self.output_scale = math.sqrt(0.5) if skip_rescale else 1.0
 
     def forward(self, hidden: Tensor, pyramid: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and pyramid -> both of this level."""
         hidden = torch.add(self.downsample(pyramid), hidden).mul_(self.output_scale)
         return hidden, hidden
 
 
 class OutputSkip(nn.Module):
-    """Turns features into an image and adds it to the upsampled image of the level below (None at the lowest)."""
+    """
+    Turns features into an image and adds it to the upsampled image of the level below (`None` at the lowest).
+
+    Args:
+        channels (`int`): Channels of the features.
+        image_channels (`int`): Image channels.
+        fir_taps (`tuple[float, ...]`, *optional*): Taps of the resampling filter; `None` for naive resampling.
+    """
 
     def __init__(self, channels: int, image_channels: int, fir_taps: Sequence[float] | None = None):
         super().__init__()
@@ -114,37 +141,9 @@ class OutputSkip(nn.Module):
         self.conv = conv(channels, image_channels, 3, scale=0.0)
 
     def forward(self, hidden: Tensor, pyramid: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Features and pyramid -> both of this level."""
         image = self.conv(silu(self.norm(hidden)))
         return hidden, image if pyramid is None else self.upsample(pyramid) + image
-
-
-class OutputResidual(nn.Module):
-    """Upsamples the pyramid with a learned filter and adds it to the features; the sum is features and next pyramid.
-
-    At the lowest level (`in_channels` None) the pyramid begins as a convolution of the normalised features.
-    """
-
-    def __init__(
-        self,
-        in_channels: int | None,
-        channels: int,
-        fir_taps: Sequence[float] | None = None,
-        skip_rescale: bool = True,
-    ):
-        super().__init__()
-        if in_channels is None:
-            self.norm = GroupNorm(channels)
-            self.conv = conv(channels, channels, 3)
-        else:
-            self.upsample = ConvUpsample(in_channels, channels, fir_taps)
-        self.output_scale = math.sqrt(0.5) if skip_rescale else 1.0
-
-    def forward(self, hidden: Tensor, pyramid: Tensor | None) -> tuple[Tensor, Tensor]:
-        if pyramid is None:
-            hidden = self.conv(silu(self.norm(hidden)))
-        else:
-            hidden = torch.add(self.upsample(pyramid), hidden).mul_(self.output_scale)
-        return hidden, hidden
 
 
 class _Level(nn.Module):
@@ -162,13 +161,15 @@ class _Level(nn.Module):
 
 
 class DownBlock(_Level):
-    """One level on the way down: residual blocks, each followed by attention if asked, then downsampling.
+    """
+    One level on the way down: residual blocks, each followed by attention if asked, then downsampling.
 
     Args:
-        resnets: Residual blocks.
-        attentions: As many attention blocks, or none.
-        downsampler: Residual block or plain resampling; None at the lowest level.
-        pyramid: `InputSkip` or `InputResidual`; None without a progressive input and at the lowest level.
+        resnets (`list[nn.Module]`): Residual blocks.
+        attentions (`list[nn.Module]`): As many attention blocks, or none.
+        downsampler (`nn.Module` or `None`): Residual block or plain resampling; `None` at the lowest level.
+        pyramid (`nn.Module` or `None`):
+            `InputSkip` or `InputResidual`; `None` without a progressive input and at the lowest level.
     """
 
     def __init__(
@@ -186,7 +187,7 @@ class DownBlock(_Level):
 
     def forward(
         self, hidden: Tensor, pyramid: Tensor, time: Tensor | None, style: Tensor
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """Returns the features, the pyramid, and the features to hand across to the way up."""
         skips = []
         for i, resnet in enumerate(self.resnets):
@@ -199,11 +200,17 @@ class DownBlock(_Level):
             if self.pyramid is not None:
                 hidden, pyramid = self.pyramid(hidden, pyramid)
             skips.append(hidden)
-        return hidden, pyramid, skips
+        return hidden, pyramid, tuple(skips)
 
 
 class MidBlock(_Level):
-    """The lowest resolution: residual block, attention, residual block."""
+    """
+    The lowest resolution: residual block, attention, residual block.
+
+    Args:
+        resnets (`list[nn.Module]`): The two residual blocks.
+        attention (`AttentionBlock`): The attention block.
+    """
 
     def __init__(self, resnets: Sequence[nn.Module], attention: AttentionBlock):
         super().__init__()
@@ -211,19 +218,21 @@ class MidBlock(_Level):
         self.attention = attention
 
     def forward(self, hidden: Tensor, time: Tensor | None, style: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
         hidden = self._call(self.resnets[0], hidden, time, style)
         hidden = self._call(self.attention, hidden, time, style)
         return self._call(self.resnets[1], hidden, time, style)
 
 
 class UpBlock(_Level):
-    """One level on the way up: residual blocks on features and skip connections, attention if asked, then upsampling.
+    """
+    One level on the way up: residual blocks on features and skip connections, attention if asked, then upsampling.
 
     Args:
-        resnets: Residual blocks, each of which takes one skip connection.
-        attention: Attention block after them, or None.
-        pyramid: `OutputSkip` or `OutputResidual`, or None without a progressive output.
-        upsampler: Residual block or plain resampling; None at the highest level.
+        resnets (`list[nn.Module]`): Residual blocks, each of which takes one skip connection.
+        attention (`nn.Module` or `None`): Attention block after them.
+        pyramid (`nn.Module` or `None`): `OutputSkip`; `None` without a progressive output.
+        upsampler (`nn.Module` or `None`): Residual block or plain resampling; `None` at the highest level.
     """
 
     def __init__(
@@ -240,11 +249,11 @@ class UpBlock(_Level):
         self.upsampler = upsampler
 
     def forward(
-        self, hidden: Tensor, skips: list[Tensor], pyramid: Tensor | None, time: Tensor | None, style: Tensor
+        self, hidden: Tensor, skips: Sequence[Tensor], pyramid: Tensor | None, time: Tensor | None, style: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Takes its skip connections off the end of `skips`; returns the features and the pyramid."""
-        for resnet in self.resnets:
-            hidden = self._call(resnet, torch.cat([hidden, skips.pop()], dim=1), time, style)
+        """Takes one of `skips` for each residual block, the last first; returns the features and the pyramid."""
+        for resnet, skip in zip(self.resnets, reversed(skips), strict=True):
+            hidden = self._call(resnet, torch.cat([hidden, skip], dim=1), time, style)
         if self.attention is not None:
             hidden = self._call(self.attention, hidden, time, style)
         if self.pyramid is not None:

@@ -12,56 +12,63 @@ from diffusers.configuration_utils import ConfigMixin, register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Generator, Tensor
 
+from ..layers.pyramid import size_pair
 from ..outputs import GeneratorOutput
 from .stylegan2_blocks import StyleGAN2Mapping, StyleGAN2Synthesis
 
 
 @dataclass
 class StyleGAN2Output(GeneratorOutput):
-    """Output of the StyleGAN2 generator.
+    """
+    Output of the StyleGAN2 generator.
 
     Args:
-        sample: Images (B, C, H, W), nominally in [-1, 1] but not limited to it.
-        ws: The vectors that the images were painted from, (B, num_ws, w_dim): path-length regularisation differentiates
-            with respect to them.
+        sample (`torch.Tensor` of shape (B, C, H, W)): Images, nominally in [-1, 1] but not limited to it.
+        ws (`torch.Tensor` of shape (B, num_ws, w_dim)):
+            The vectors that the images were painted from, in float32 or better: path-length regularisation
+            differentiates with respect to them.
     """
 
-    ws: Tensor
+    ws: Tensor | None = None
 
 
 class StyleGAN2Generator(ModelMixin, ConfigMixin):
-    r"""Generator G(z) -> x_0 of StyleGAN2 (Karras et al., CVPR 2020; with ADA, NeurIPS 2020), as in Diffusion-GAN.
+    r"""
+    Generator G(z) -> x_0 of StyleGAN2 (Karras et al., CVPR 2020; with ADA, NeurIPS 2020), as in Diffusion-GAN.
 
     `generator.mapping` makes vectors w from latents, `generator.synthesis` paints images from them. It runs in
     channels-last memory format on the CPU. The last layer is linear: images are limited to [-1, 1] by the pipeline.
 
     Args:
-        sample_size: Height and width of the images, a power of two from 4 up.
-        out_channels: Image channels.
-        latent_dim: Width of z.
-        w_dim: Width of w.
-        num_class_embeds: Number of classes, for a class-conditional generator.
-        num_mapping_layers: Number of layers from z to w, at least 1.
-        mapping_lr_multiplier: Factor of their learning rate.
-        w_avg_decay: Decay of the moving average of w, per call in training mode.
-        channel_base: Width of each level times its resolution.
-        channel_max: Largest width.
-        architecture: "skip" (images of all levels are summed), "resnet" (levels have residual connections) or "orig"
-            (neither).
-        fir_kernel: Taps of the resampling filter.
-        activation_clamp: Bound of the absolute activations, or None.
+        sample_size (`int` or `tuple[int, int]`, defaults to 32):
+            Size of the images, one number or (height, width): a size with a shorter side of 4 to 7, doubled any number
+            of times.
+        out_channels (`int`, defaults to 3): Image channels.
+        latent_dim (`int`, defaults to 512): Width of z.
+        w_dim (`int`, defaults to 512): Width of w.
+        num_class_embeds (`int`, *optional*): Number of classes, for a class-conditional generator.
+        num_mapping_layers (`int`, defaults to 8): Number of layers from z to w, at least 1.
+        mapping_lr_multiplier (`float`, defaults to 0.01): Factor of their learning rate.
+        w_avg_decay (`float`, defaults to 0.995): Decay of the moving average of w, per call in training mode.
+        channel_base (`int`, defaults to 32768): Width of each level times its resolution.
+        channel_max (`int`, defaults to 512): Largest width.
+        architecture (`str`, defaults to `"skip"`):
+            "skip" (images of all levels are summed), "resnet" (levels have residual connections) or "orig" (neither).
+        fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the resampling filter.
+        activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
 
     Raises:
         ValueError: From the constructor, if an option is out of range.
     """
 
     _supports_gradient_checkpointing = True
-    _no_split_modules = ["SynthesisBlock"]
+    _no_split_modules = ["StyleGAN2Mapping", "SynthesisBlock"]
+    _repeated_blocks = ["SynthesisBlock"]
 
     @register_to_config
     def __init__(
         self,
-        sample_size: int = 32,
+        sample_size: int | tuple[int, int] = 32,
         out_channels: int = 3,
         latent_dim: int = 512,
         w_dim: int = 512,
@@ -72,14 +79,14 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
         channel_base: int = 32768,
         channel_max: int = 512,
         architecture: str = "skip",
-        fir_kernel: tuple[float, ...] = (1, 3, 3, 1),
+        fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
     ):
         super().__init__()
         if num_mapping_layers < 1:
-            raise ValueError(f"num_mapping_layers: expected at least 1, got {num_mapping_layers}.")
+            raise ValueError(f"`num_mapping_layers` must be at least 1, got {num_mapping_layers}.")
         self.synthesis = StyleGAN2Synthesis(
-            sample_size, out_channels, w_dim, channel_base, channel_max, architecture, fir_kernel, activation_clamp
+            sample_size, out_channels, w_dim, channel_base, channel_max, architecture, fir_taps, activation_clamp
         )
         self.mapping = StyleGAN2Mapping(
             latent_dim,
@@ -94,7 +101,7 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one sample, (C, H, W)."""
-        return (self.config.out_channels, self.config.sample_size, self.config.sample_size)
+        return (self.config.out_channels, *size_pair(self.config.sample_size))
 
     def forward(
         self,
@@ -108,20 +115,27 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
         style_mixing: tuple[Tensor, int] | None = None,
         generator: Generator | list[Generator] | None = None,
     ) -> StyleGAN2Output | tuple[Tensor, Tensor]:
-        """Paints images.
+        """
+        Paints images.
 
         Args:
-            latent: z ~ N(0, I), (B, latent_dim).
-            class_labels: Integer labels (B,) for a class-conditional generator, else None.
-            truncation_psi: Factor of the distance of w from its average: less than 1 gives typical images, 1 all images.
-            noise_mode: Noise of the layers: "random" (drawn anew), "const" (stored with the weights) or "none".
-            return_dict: Return a `StyleGAN2Output` rather than a tuple.
-            truncation_cutoff: Number of slots, from the first, that are truncated; None for all.
-            style_mixing: A second latent (B, latent_dim) and the slot, 1..num_ws-1, from which on its w is used.
-            generator: Source of the random noise: one for the batch, or a list with one per sample.
+            latent (`torch.Tensor` of shape (B, latent_dim)): z ~ N(0, I).
+            class_labels (`torch.Tensor` of shape (B,), *optional*):
+                Integer labels, for a class-conditional generator.
+            truncation_psi (`float`, defaults to 1.0):
+                Factor of the distance of w from its average: less than 1 gives typical images, 1 all images.
+            noise_mode (`str`, defaults to `"random"`):
+                Noise of the layers: "random" (drawn anew), "const" (stored with the weights) or "none".
+            return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
+            truncation_cutoff (`int`, *optional*): Number of slots, from the first, that are truncated; `None` for all.
+            style_mixing (`tuple[torch.Tensor, int]`, *optional*):
+                A second latent (B, latent_dim) and the slot, 1..num_ws-1, from which on its w is used.
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
+                Source of the random noise: one for the batch, or a list with one per sample.
 
         Returns:
-            The images as `.sample`, (B, out_channels, sample_size, sample_size), and their w as `.ws`.
+            [`StyleGAN2Output`] or `tuple`: the images as `.sample`, (B, out_channels, height, width), and their w as
+            `.ws`.
 
         Raises:
             ValueError: If a shape, a number or `noise_mode` is not as described, class labels are missing, unexpected
@@ -146,16 +160,16 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
     ) -> None:
         num_ws = self.synthesis.num_ws
         if latent.ndim != 2 or latent.shape[1] != self.config.latent_dim:
-            raise ValueError(f"latent: expected shape (batch, {self.config.latent_dim}), got {tuple(latent.shape)}.")
+            raise ValueError(f"`latent` must have shape (batch, {self.config.latent_dim}), got {tuple(latent.shape)}.")
         if not isinstance(truncation_psi, Real) or not abs(truncation_psi) < math.inf:
-            raise ValueError(f"truncation_psi: expected a finite number, got {truncation_psi!r}.")
+            raise ValueError(f"`truncation_psi` must be a finite number, got {truncation_psi!r}.")
         if truncation_cutoff is not None and not 0 <= truncation_cutoff <= num_ws:
-            raise ValueError(f"truncation_cutoff: expected None or 0..{num_ws}, got {truncation_cutoff!r}.")
+            raise ValueError(f"`truncation_cutoff` must be None or in 0..{num_ws}, got {truncation_cutoff!r}.")
         if style_mixing is not None:
             other, first = style_mixing
             if other.shape != latent.shape:
                 raise ValueError(
-                    f"style_mixing: expected a latent of shape {tuple(latent.shape)}, got {tuple(other.shape)}."
+                    f"`style_mixing` must have a latent of shape {tuple(latent.shape)}, got {tuple(other.shape)}."
                 )
             if not 1 <= first < num_ws:
-                raise ValueError(f"style_mixing: expected a slot in 1..{num_ws - 1}, got {first}.")
+                raise ValueError(f"`style_mixing` must have a slot in 1..{num_ws - 1}, got {first}.")

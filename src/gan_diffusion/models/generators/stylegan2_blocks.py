@@ -7,13 +7,13 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor, nn
 
 from ..layers.embeddings import check_class_labels, pixel_norm
-from ..layers.equalized import LEAKY_RELU_GAIN, EqualizedConv2d, EqualizedLinear, leaky_relu
+from ..layers.equalized import LEAKY_RELU_GAIN, ClassEmbedding, EqualizedConv2d, EqualizedLinear, leaky_relu
 from ..layers.modulated_conv import ModulatedConv2d
+from ..layers.precision import at_least_float32, to_compute_dtype
 from ..layers.pyramid import pyramid_channels
 from ..layers.resampling import Upsample
 
@@ -22,19 +22,20 @@ NOISE_MODES = ("random", "const", "none")
 
 
 class StyleGAN2Mapping(nn.Module):
-    """Maps latents z ~ N(0, I) to the vectors w that styles are made from, one for each slot of the synthesis network.
+    """
+    Maps latents z ~ N(0, I) to the vectors w that styles are made from, one for each slot of the synthesis network.
 
     The latent and, with classes, a label embedding are brought to unit root mean square and go through fully connected
     layers with leaky ReLU. A moving average of w, updated by every call in training mode, serves truncation.
 
     Args:
-        latent_dim: Width of z.
-        w_dim: Width of w and of the layers.
-        num_ws: Number of slots.
-        num_class_embeds: Number of classes; None without.
-        num_layers: Number of layers, at least 1.
-        lr_multiplier: Factor of their learning rate.
-        w_avg_decay: Decay of the moving average, per call.
+        latent_dim (`int`): Width of z.
+        w_dim (`int`): Width of w and of the layers.
+        num_ws (`int`): Number of slots.
+        num_class_embeds (`int`, *optional*): Number of classes.
+        num_layers (`int`, defaults to 8): Number of layers, at least 1.
+        lr_multiplier (`float`, defaults to 0.01): Factor of their learning rate.
+        w_avg_decay (`float`, defaults to 0.995): Decay of the moving average, per call.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class StyleGAN2Mapping(nn.Module):
         self.num_ws = num_ws
         self.num_class_embeds = num_class_embeds
         self.w_avg_decay = w_avg_decay
-        self.class_embed = None if num_class_embeds is None else EqualizedLinear(num_class_embeds, w_dim)
+        self.class_embed = None if num_class_embeds is None else ClassEmbedding(num_class_embeds, w_dim)
         in_dim = latent_dim + (0 if num_class_embeds is None else w_dim)
         self.layers = nn.ModuleList(
             EqualizedLinear(in_dim if i == 0 else w_dim, w_dim, lr_multiplier=lr_multiplier, activation=True)
@@ -67,9 +68,19 @@ class StyleGAN2Mapping(nn.Module):
         truncation_cutoff: int | None = None,
         update_w_avg: bool = True,
     ) -> Tensor:
-        """(B, latent_dim) -> (B, num_ws, w_dim).
+        """
+        Makes styles: w_avg + psi (w - w_avg), or w itself after the slots that are truncated.
 
-        Truncation is w_avg + psi (w - w_avg), in the first `truncation_cutoff` slots only if that is given.
+        Args:
+            latent (`torch.Tensor` of shape (B, latent_dim)): z.
+            class_labels (`torch.Tensor` of shape (B,), *optional*): Labels, for a model with classes.
+            truncation_psi (`float`, defaults to 1.0): psi.
+            truncation_cutoff (`int`, *optional*): Number of slots, from the first, that are truncated; `None` for all.
+            update_w_avg (`bool`, defaults to `True`): Whether a call in training mode updates the moving average.
+
+        Returns:
+            `torch.Tensor` of shape (B, num_ws, w_dim), in float32 or better, so that nobody has to convert it, which
+            would make a tensor that the image does not depend on.
 
         Raises:
             ValueError: If class labels are missing, unexpected, of a wrong shape or out of range.
@@ -78,10 +89,10 @@ class StyleGAN2Mapping(nn.Module):
         check_class_labels(class_labels, self.num_class_embeds, latent.shape[0])
         hidden = pixel_norm(latent)
         if self.class_embed is not None:
-            one_hot = F.one_hot(class_labels.long(), self.num_class_embeds).to(hidden.dtype)
-            hidden = torch.cat([hidden, pixel_norm(self.class_embed(one_hot))], dim=1)
+            hidden = torch.cat([hidden, self.class_embed(class_labels).to(hidden.dtype)], dim=1)
         for layer in self.layers:
             hidden = layer(hidden)
+        hidden = at_least_float32(hidden)
         if self.training and update_w_avg:
             self.w_avg.lerp_(hidden.detach().mean(dim=0).to(self.w_avg.dtype), 1 - self.w_avg_decay)
         ws = hidden[:, None].repeat(1, self.num_ws, 1)
@@ -93,16 +104,18 @@ class StyleGAN2Mapping(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """Modulated 3x3 convolution, noise, bias, leaky ReLU, clamping: (B, in, H, W), (B, w_dim) -> (B, out, H', W').
+    """
+    Modulated 3x3 convolution, noise, bias, leaky ReLU, clamping: (B, in, H, W), (B, w_dim) -> (B, out, H', W').
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        w_dim: Width of w.
-        resolution: Height and width of the output.
-        fir_taps: Taps of the filter that doubles the size; None for a layer that keeps it.
-        clamp: Bound of the absolute output before `gain`, or None.
-        gain: Factor of the output.
+        in_channels (`int`): Channels of the input.
+        out_channels (`int`): Channels of the output.
+        w_dim (`int`): Width of w.
+        size (`tuple[int, int]`): Height and width of the output.
+        fir_taps (`tuple[float, ...]`, *optional*):
+            Taps of the filter that doubles the size; `None` for a layer that keeps it.
+        clamp (`float`, *optional*): Bound of the absolute output before `gain`.
+        gain (`float`, defaults to 1.0): Factor of the output.
     """
 
     def __init__(
@@ -110,38 +123,41 @@ class StyledConv(nn.Module):
         in_channels: int,
         out_channels: int,
         w_dim: int,
-        resolution: int,
+        size: tuple[int, int],
         fir_taps: Sequence[float] | None = None,
         clamp: float | None = None,
         gain: float = 1.0,
     ):
         super().__init__()
+        self.size = size
         self.gain = LEAKY_RELU_GAIN * gain
         self.clamp = None if clamp is None else clamp * gain
         self.conv = ModulatedConv2d(in_channels, out_channels, w_dim, fir_taps=fir_taps, gain=self.gain)
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.register_buffer("noise_const", torch.randn(size))
 
-    def make_noise(self, mode: str, ws: Tensor, generator: Generator | Sequence[Generator] | None) -> Tensor | None:
-        """Noise image (B, 1, H, W) or (1, 1, H, W) in the dtype of `ws`; None without noise."""
-        if mode == "none":
-            return None
-        if mode == "const":
-            return self.noise_const[None, None].to(ws.dtype)
-        shape = (ws.shape[0], 1, *self.noise_const.shape)
-        return randn_tensor(shape, generator=generator, device=ws.device, dtype=ws.dtype)
-
-    def forward(self, sample: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+    def forward(self, sample: Tensor, w: Tensor, noise: Tensor | None, noise_mode: str) -> Tensor:
+        """(B, in, H, W), (B, w_dim), noise (B, 1, H', W') where `noise_mode` is "random" -> (B, out, H', W')."""
         bias = (self.bias * self.gain)[:, None, None]
-        if noise is None:
+        if noise_mode == "none":
             return leaky_relu(self.conv(sample, w, bias), self.clamp)
+        if noise_mode == "const":
+            noise = self.noise_const[None, None].to(w.dtype)
         hidden = self.conv(sample, w, noise * (self.noise_strength * self.gain))
         return leaky_relu(hidden.add_(bias), self.clamp)
 
 
 class ToRGB(nn.Module):
-    """Modulated 1x1 convolution without demodulation, bias, clamping: (B, in, H, W), (B, w_dim) -> (B, out, H, W)."""
+    """
+    Modulated 1x1 convolution without demodulation, bias, clamping: (B, in, H, W), (B, w_dim) -> (B, out, H, W).
+
+    Args:
+        in_channels (`int`): Channels of the input.
+        out_channels (`int`): Channels of the image.
+        w_dim (`int`): Width of w.
+        clamp (`float`, *optional*): Bound of the absolute output.
+    """
 
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, clamp: float | None = None):
         super().__init__()
@@ -150,23 +166,25 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, sample: Tensor, w: Tensor) -> Tensor:
+        """(B, in, H, W), (B, w_dim) -> (B, out, H, W)."""
         image = self.conv(sample, w, self.bias[:, None, None])
         return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
 
 
 class SynthesisBlock(nn.Module):
-    """One resolution of the synthesis network: one or two styled convolutions, and an image if the architecture has one.
+    """
+    One level of the synthesis network: one or two styled convolutions, and an image if the architecture has one.
 
     Args:
-        in_channels: Channels of the input; None for the lowest level, which starts from a learned constant.
-        out_channels: Channels of the output.
-        w_dim: Width of w.
-        resolution: Height and width of the output.
-        image_channels: Channels of the image.
-        architecture: "orig", "skip" or "resnet".
-        is_last: Whether this is the highest resolution, which makes an image in every architecture.
-        fir_taps: Taps of the resampling filter.
-        clamp: Bound of the absolute activations, or None.
+        in_channels (`int` or `None`): Channels of the input; `None` for the lowest level, a learned constant.
+        out_channels (`int`): Channels of the output.
+        w_dim (`int`): Width of w.
+        size (`tuple[int, int]`): Height and width of the output.
+        image_channels (`int`): Channels of the image.
+        architecture (`str`): "orig", "skip" or "resnet".
+        is_last (`bool`): Whether this is the highest level, which makes an image in every architecture.
+        fir_taps (`tuple[float, ...]`): Taps of the resampling filter.
+        clamp (`float` or `None`): Bound of the absolute activations.
     """
 
     def __init__(
@@ -174,7 +192,7 @@ class SynthesisBlock(nn.Module):
         in_channels: int | None,
         out_channels: int,
         w_dim: int,
-        resolution: int,
+        size: tuple[int, int],
         image_channels: int,
         architecture: str,
         is_last: bool,
@@ -186,11 +204,11 @@ class SynthesisBlock(nn.Module):
         gain = math.sqrt(0.5) if residual else 1.0
         self.const = self.conv0 = self.skip = self.to_rgb = self.upsample = None
         if in_channels is None:
-            self.const = nn.Parameter(torch.randn(out_channels, resolution, resolution))
+            self.const = nn.Parameter(torch.randn(out_channels, *size))
         else:
-            self.conv0 = StyledConv(in_channels, out_channels, w_dim, resolution, fir_taps, clamp)
+            self.conv0 = StyledConv(in_channels, out_channels, w_dim, size, fir_taps, clamp)
             self.upsample = Upsample(fir_taps) if architecture == "skip" else None
-        self.conv1 = StyledConv(out_channels, out_channels, w_dim, resolution, clamp=clamp, gain=gain)
+        self.conv1 = StyledConv(out_channels, out_channels, w_dim, size, clamp=clamp, gain=gain)
         if residual:
             self.skip = EqualizedConv2d(
                 in_channels, out_channels, 1, bias=False, resample="up", fir_taps=fir_taps, gain=gain
@@ -204,15 +222,22 @@ class SynthesisBlock(nn.Module):
         return [conv for conv in (self.conv0, self.conv1) if conv is not None]
 
     def forward(
-        self, hidden: Tensor | None, image: Tensor | None, ws: Tensor, noises: Sequence[Tensor | None]
+        self,
+        hidden: Tensor | None,
+        image: Tensor | None,
+        ws: Tensor,
+        noises: Sequence[Tensor | None],
+        noise_mode: str,
     ) -> tuple[Tensor, Tensor | None]:
-        """Features and image of the level below -> those of this level.
+        """
+        Features and image of the level below -> those of this level.
 
         Args:
-            hidden: Features (B, in, H / 2, W / 2); None at the lowest level.
-            image: Image of the level below, or None.
-            ws: One vector per styled convolution and one for the image, (B, 2 or 3, w_dim).
-            noises: Noise of each styled convolution.
+            hidden (`torch.Tensor` of shape (B, in, H / 2, W / 2) or `None`): Features; `None` at the lowest level.
+            image (`torch.Tensor` or `None`): Image of the level below.
+            ws (`torch.Tensor` of shape (B, 2 or 3, w_dim)): One w per styled convolution and one for the image.
+            noises (`list`): For each styled convolution, random noise (B, 1, H, W), or `None` in the other modes.
+            noise_mode (`str`): "random", "const" or "none".
         """
         if self.const is not None:
             hidden = self.const.expand(ws.shape[0], -1, -1, -1)
@@ -220,7 +245,7 @@ class SynthesisBlock(nn.Module):
                 hidden = hidden.contiguous(memory_format=torch.channels_last)
         shortcut = None if self.skip is None else self.skip(hidden)
         for i, conv in enumerate(self.convs):
-            hidden = conv(hidden, ws[:, i], noises[i])
+            hidden = conv(hidden, ws[:, i], noises[i], noise_mode)
         if shortcut is not None:
             hidden = shortcut.add_(hidden)
         if self.to_rgb is not None:
@@ -230,21 +255,24 @@ class SynthesisBlock(nn.Module):
 
 
 class StyleGAN2Synthesis(nn.Module):
-    """Synthesis network of StyleGAN2 (Karras et al. 2020): styles -> image.
+    """
+    Synthesis network of StyleGAN2 (Karras et al. 2020): styles -> image.
 
-    Levels double the resolution from 4 to `sample_size`; their features come from modulated convolutions and per-pixel
-    noise. It runs in channels-last memory format on the CPU.
+    Levels double the size up to `sample_size`; their features come from modulated convolutions and per-pixel noise. It
+    runs in channels-last memory format on the CPU.
 
     Args:
-        sample_size: Height and width of the images, a power of two from 4 up.
-        out_channels: Image channels.
-        w_dim: Width of w.
-        channel_base: Width of each level times its resolution.
-        channel_max: Largest width.
-        architecture: "skip" (images of all levels are summed), "resnet" (levels have residual connections) or "orig"
-            (neither).
-        fir_kernel: Taps of the resampling filter.
-        activation_clamp: Bound of the absolute activations, or None.
+        sample_size (`int` or `tuple[int, int]`):
+            Size of the images, one number or (height, width): a size with a shorter side of 4 to 7, doubled any number
+            of times.
+        out_channels (`int`, defaults to 3): Image channels.
+        w_dim (`int`, defaults to 512): Width of w.
+        channel_base (`int`, defaults to 32768): Width of each level times its resolution.
+        channel_max (`int`, defaults to 512): Largest width.
+        architecture (`str`, defaults to `"skip"`):
+            "skip" (images of all levels are summed), "resnet" (levels have residual connections) or "orig" (neither).
+        fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the resampling filter.
+        activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
 
     Attributes:
         num_ws: Number of style slots. The image of a level shares its slot with the first convolution of the next.
@@ -255,30 +283,31 @@ class StyleGAN2Synthesis(nn.Module):
 
     def __init__(
         self,
-        sample_size: int,
+        sample_size: int | Sequence[int],
         out_channels: int = 3,
         w_dim: int = 512,
         channel_base: int = 32768,
         channel_max: int = 512,
         architecture: str = "skip",
-        fir_kernel: Sequence[float] = (1, 3, 3, 1),
+        fir_taps: Sequence[float] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
     ):
         super().__init__()
         channels = pyramid_channels(sample_size, channel_base, channel_max, architecture)
+        in_channels = [None, *channels.values()]
         self.blocks = nn.ModuleList(
             SynthesisBlock(
-                channels.get(resolution // 2),
+                in_channels[level],
                 width,
                 w_dim,
-                resolution,
+                size,
                 out_channels,
                 architecture,
-                is_last=resolution == sample_size,
-                fir_taps=tuple(fir_kernel),
+                is_last=level == len(channels) - 1,
+                fir_taps=tuple(fir_taps),
                 clamp=activation_clamp,
             )
-            for resolution, width in channels.items()
+            for level, (size, width) in enumerate(channels.items())
         )
         self.w_dim = w_dim
         self.num_ws = sum(len(block.convs) for block in self.blocks) + 1
@@ -287,33 +316,41 @@ class StyleGAN2Synthesis(nn.Module):
     def forward(
         self, ws: Tensor, noise_mode: str = "random", generator: Generator | Sequence[Generator] | None = None
     ) -> Tensor:
-        """Paints images.
+        """
+        Paints images.
 
         Args:
-            ws: Vectors w, (B, num_ws, w_dim).
-            noise_mode: "random" (drawn anew), "const" (the noise stored with the weights) or "none".
-            generator: Source of the random noise: one for the batch, or a list with one per sample.
+            ws (`torch.Tensor` of shape (B, num_ws, w_dim)): Vectors w, of any dtype.
+            noise_mode (`str`, defaults to `"random"`):
+                "random" (drawn anew), "const" (the noise stored with the weights) or "none".
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
+                Source of the random noise: one for the batch, or a list with one per sample.
 
         Returns:
-            Images (B, out_channels, sample_size, sample_size), not limited to any range.
+            `torch.Tensor` of shape (B, out_channels, height, width): images, not limited to any range.
 
         Raises:
             ValueError: If a shape or `noise_mode` is not as described, or a list of generators not as long as the batch.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
-            raise ValueError(f"ws: expected shape (batch, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}.")
+            raise ValueError(f"`ws` must have shape (batch, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}.")
         if noise_mode not in NOISE_MODES:
-            raise ValueError(f"noise_mode: expected one of {NOISE_MODES}, got {noise_mode!r}.")
+            raise ValueError(f"`noise_mode` must be one of {NOISE_MODES}, got {noise_mode!r}.")
         if isinstance(generator, list | tuple) and len(generator) != ws.shape[0]:
             raise ValueError(
-                f"generator: expected one, or a list of {ws.shape[0]} for the batch, got a list of {len(generator)}."
+                f"`generator` must be one generator, or a list of {ws.shape[0]} for the batch, got a list of "
+                f"{len(generator)}."
             )
+        ws = to_compute_dtype(ws, self.blocks[0].const)
         hidden = image = None
         first = 0
         for block in self.blocks:
-            # Drawn out here: recomputation under gradient checkpointing has to meet the same noise.
-            noises = [conv.make_noise(noise_mode, ws, generator) for conv in block.convs]
-            args = (hidden, image, ws[:, first : first + len(noises) + 1], noises)
+            noises = [None] * len(block.convs)
+            if noise_mode == "random":
+                # Drawn out here: recomputation under gradient checkpointing has to meet the same noise.
+                shapes = [(ws.shape[0], 1, *conv.size) for conv in block.convs]
+                noises = [randn_tensor(shape, generator, ws.device, ws.dtype) for shape in shapes]
+            args = (hidden, image, ws[:, first : first + len(noises) + 1], noises, noise_mode)
             if torch.is_grad_enabled() and self.gradient_checkpointing:
                 hidden, image = self._gradient_checkpointing_func(block, *args)
             else:

@@ -3,15 +3,14 @@
 
 from .attention import AttentionBlock
 from .embeddings import FourierEmbedding, LatentMapping, TimestepMLP, pixel_norm, sinusoidal_embedding
-from .equalized import EqualizedConv2d, EqualizedLinear, leaky_relu
+from .equalized import ClassEmbedding, EqualizedConv2d, EqualizedLinear, leaky_relu
 from .initialization import conv, linear, variance_scaling_
 from .minibatch_stddev import minibatch_stddev
 from .modulated_conv import ModulatedConv2d, demodulation
 from .normalization import AdaptiveGroupNorm, GroupNorm
-from .pyramid import pyramid_channels
+from .pyramid import pyramid_channels, size_pair
 from .resampling import (
     ConvDownsample,
-    ConvUpsample,
     Downsample,
     Upsample,
     fir_blur,
@@ -25,8 +24,8 @@ from .resampling import (
 __all__ = [
     "AdaptiveGroupNorm",
     "AttentionBlock",
+    "ClassEmbedding",
     "ConvDownsample",
-    "ConvUpsample",
     "Downsample",
     "EqualizedConv2d",
     "EqualizedLinear",
@@ -49,5 +48,6 @@ __all__ = [
     "pyramid_channels",
     "resampled_conv",
     "sinusoidal_embedding",
+    "size_pair",
     "variance_scaling_",
 ]

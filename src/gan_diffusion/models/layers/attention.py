@@ -14,11 +14,12 @@ from .normalization import GroupNorm
 
 
 class AttentionBlock(nn.Module):
-    """Group norm, one attention head over all positions, and a residual connection: (B, C, H, W) -> same.
+    """
+    Group norm, one attention head over all positions, and a residual connection: (B, C, H, W) -> same.
 
     Args:
-        channels: Number of channels C.
-        skip_rescale: Divide the sum of input and attention by sqrt(2).
+        channels (`int`): Number of channels C.
+        skip_rescale (`bool`, defaults to `True`): Whether to divide the sum of input and attention by sqrt(2).
     """
 
     def __init__(self, channels: int, skip_rescale: bool = True):
@@ -31,6 +32,7 @@ class AttentionBlock(nn.Module):
         self.output_scale = math.sqrt(0.5) if skip_rescale else 1.0
 
     def forward(self, sample: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W)."""
         height, width = sample.shape[-2:]
         hidden = self.norm(sample).permute(0, 2, 3, 1).flatten(1, 2)  # [batch, position, channel]
         query, key, value = (layer(hidden)[:, None] for layer in (self.to_q, self.to_k, self.to_v))

@@ -16,18 +16,20 @@ _leaky_relu = partial(F.leaky_relu, negative_slope=_SLOPE)
 
 
 class ConditionalMLP(nn.Module):
-    """Fully connected layers with leaky ReLU (0.2), told time and class by a vector added before the first activation.
+    """
+    Fully connected layers with leaky ReLU (0.2), told time and class by a vector added before the first activation.
 
     Args:
-        in_dim: Width of the input.
-        hidden_dim: Width of the hidden layers, at least 4.
-        num_layers: Number of hidden layers, at least 1.
-        out_dim: Width of the output.
-        num_class_embeds: Number of classes; None without.
-        time_conditioning: Whether the network is told the time.
-        preserve_variance: Whether the linear layers start as He et al. (2015) have them, so that the variance of the
-            activations stays as it is from layer to layer. PyTorch's own start divides it by about 6 in each: deep
-            networks begin nearly linear, and a generator of well separated modes learns them later.
+        in_dim (`int`): Width of the input.
+        hidden_dim (`int`): Width of the hidden layers, at least 4.
+        num_layers (`int`): Number of hidden layers, at least 1.
+        out_dim (`int`): Width of the output.
+        num_class_embeds (`int`, *optional*): Number of classes.
+        time_conditioning (`bool`, defaults to `True`): Whether the network is told the time.
+        preserve_variance (`bool`, defaults to `False`):
+            Whether the linear layers start as He et al. (2015) have them, so that the variance of the activations stays
+            as it is from layer to layer. PyTorch's own start divides it by about 6 in each: deep networks begin nearly
+            linear, and a generator of well separated modes learns them later.
 
     Raises:
         ValueError: If a width or number is too small.
@@ -45,9 +47,9 @@ class ConditionalMLP(nn.Module):
     ):
         super().__init__()
         if hidden_dim < 4:
-            raise ValueError(f"hidden_dim: expected at least 4, got {hidden_dim}.")
+            raise ValueError(f"`hidden_dim` must be at least 4, got {hidden_dim}.")
         if num_layers < 1:
-            raise ValueError(f"num_layers: expected at least 1, got {num_layers}.")
+            raise ValueError(f"`num_layers` must be at least 1, got {num_layers}.")
         self.time_embedding = TimestepMLP(hidden_dim, hidden_dim, F.silu) if time_conditioning else None
         self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, hidden_dim)
         self.linear_in = nn.Linear(in_dim, hidden_dim)
@@ -55,7 +57,7 @@ class ConditionalMLP(nn.Module):
         self.linear_out = nn.Linear(hidden_dim, out_dim)
         if preserve_variance:
             for layer in (self.linear_in, *self.layers, self.linear_out):
-                # The output has no activation, whose loss would have to be made up for.
+                # The output has no activation, so no variance is lost there.
                 slope = 1.0 if layer is self.linear_out else _SLOPE
                 nn.init.kaiming_normal_(layer.weight, a=slope)
                 nn.init.zeros_(layer.bias)

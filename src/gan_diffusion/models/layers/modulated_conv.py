@@ -10,42 +10,47 @@ import torch
 from torch import Tensor, nn
 
 from .equalized import EqualizedLinear
-from .resampling import fir_kernel, resampled_conv
+from .resampling import add_fir_kernel, resampled_conv
 
 
 DEMODULATION_EPS = 1e-8
 
 
 def demodulation(weight: Tensor, style: Tensor, eps: float = DEMODULATION_EPS) -> Tensor:
-    """Coefficients that bring the filters of each sample, scaled by its style, to unit length.
+    """
+    Coefficients that bring the filters of each sample, scaled by its style, to unit length.
 
     d_bo = 1 / sqrt(sum_ck (w_ock s_bc)^2 + eps), computed in float32 or better.
 
     Args:
-        weight: Tensor (O, C, k, k).
-        style: Tensor (B, C).
+        weight (`torch.Tensor` of shape (O, C, k, k)): The filters.
+        style (`torch.Tensor` of shape (B, C)): The styles.
+        eps (`float`, defaults to 1e-8): Keeps the root from zero.
 
     Returns:
-        Tensor (B, O), in the dtype of `style`.
+        `torch.Tensor` of shape (B, O), in the dtype of `style`.
     """
     dtype = torch.promote_types(style.dtype, torch.float32)
     power = weight.square().sum(dim=(2, 3), dtype=dtype)
     return torch.rsqrt(style.to(dtype).square() @ power.t() + eps).to(style.dtype)
 
 
-class ModulatedConv2d(nn.Module):
-    """Convolution with a style per sample: (B, in, H, W), (B, w_dim) -> (B, out, H', W').
+class ModulatedConv2d(nn.Conv2d):
+    """
+    Convolution with a style per sample: (B, in, H, W), (B, w_dim) -> (B, out, H', W').
 
     The style scales the activations, which is the same as scaling the weight for each sample and far cheaper.
 
     Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        w_dim: Width of the vector that the style is a linear function of.
-        kernel_size: 1 or 3.
-        fir_taps: Taps of the filter that doubles the size; None for a convolution that keeps it.
-        demodulate: Bring the scaled filters to unit length. Without, the learning rate is equalised.
-        gain: Factor of the output.
+        in_channels (`int`): Channels of the input.
+        out_channels (`int`): Channels of the output.
+        w_dim (`int`): Width of the vector that the style is a linear function of.
+        kernel_size (`int`, defaults to 3): 1 or 3.
+        fir_taps (`tuple[float, ...]`, *optional*):
+            Taps of the filter that doubles the size; `None` for a convolution that keeps it.
+        demodulate (`bool`, defaults to `True`):
+            Whether to bring the scaled filters to unit length. Without, the learning rate is equalised.
+        gain (`float`, defaults to 1.0): Factor of the output.
     """
 
     def __init__(
@@ -58,17 +63,20 @@ class ModulatedConv2d(nn.Module):
         demodulate: bool = True,
         gain: float = 1.0,
     ):
-        super().__init__()
+        super().__init__(in_channels, out_channels, kernel_size, bias=False)
         self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1.0)
-        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
         self.resample = None if fir_taps is None else "up"
-        self.register_buffer("kernel", None if fir_taps is None else fir_kernel(fir_taps), persistent=False)
+        add_fir_kernel(self, fir_taps)
         self.demodulate = demodulate
         self.gain = gain
         self.style_gain = 1 / math.sqrt(in_channels * kernel_size**2)
 
+    def reset_parameters(self) -> None:
+        """Called by the constructor: a normal distribution of unit variance."""
+        nn.init.normal_(self.weight)
+
     def forward(self, sample: Tensor, w: Tensor, shift: Tensor) -> Tensor:
-        """`shift`, of a shape that broadcasts to the output, is added at the end."""
+        """(B, in, H, W), (B, w_dim) -> (B, out, H', W'); `shift`, which broadcasts to the output, is added at the end."""
         # Demodulation takes the gain of the style out again; until then it keeps half precision in range.
         style = self.affine(w) * self.style_gain
         hidden = sample * style[:, :, None, None]

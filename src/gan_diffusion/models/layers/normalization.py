@@ -14,7 +14,8 @@ GROUP_NORM_EPS = 1e-6
 
 
 def num_groups(channels: int) -> int:
-    """Number of groups for a feature map: a quarter of its channels, at most 32.
+    """
+    Number of groups for a feature map: a quarter of its channels, at most 32.
 
     Raises:
         ValueError: If the groups do not divide the channels.
@@ -22,9 +23,9 @@ def num_groups(channels: int) -> int:
     groups = min(channels // 4, 32)
     if groups == 0 or channels % groups:
         raise ValueError(
-            f"Group norm: {channels} channels cannot be cut into min(channels // 4, 32) = {groups} groups. Choose "
-            "base_channels and channel_multipliers so that every width is a multiple of 4, and of 32 above 128; in the "
-            "up path the width of a layer and of its skip connection add up."
+            f"`base_channels` and `channel_multipliers` must give widths that group norm can cut into "
+            f"min(width // 4, 32) groups, got a width of {channels} for {groups} groups. Take multiples of 4, and of 32 "
+            "above 128; in the up path the widths of a layer and of its skip connection add up."
         )
     return groups
 
@@ -42,9 +43,14 @@ class GroupNorm(nn.GroupNorm):
 
 
 class AdaptiveGroupNorm(nn.Module):
-    """Group norm whose scale and shift are a linear function of a style vector: gamma(z) norm(x) + beta(z).
+    """
+    Group norm whose scale and shift are a linear function of a style vector: gamma(z) norm(x) + beta(z).
 
-    gamma is used as it is (not 1 + gamma); its bias is initialised to 1. Shapes: (B, C, H, W), (B, style_dim) -> (B, C, H, W).
+    gamma is used as it is (not 1 + gamma); its bias starts at 1.
+
+    Args:
+        channels (`int`): Number of channels C.
+        style_dim (`int`): Width of the style vector.
     """
 
     def __init__(self, channels: int, style_dim: int):
@@ -55,6 +61,7 @@ class AdaptiveGroupNorm(nn.Module):
             self.style.bias[:channels] = 1.0
 
     def forward(self, sample: Tensor, style: Tensor) -> Tensor:
+        """(B, C, H, W), (B, style_dim) -> (B, C, H, W)."""
         gamma, beta = self.style(style)[:, :, None, None].chunk(2, dim=1)
         normed = F.group_norm(sample, self.num_groups, eps=GROUP_NORM_EPS)
         # Fresh memory costs more than the arithmetic. A compiler finds out by itself.

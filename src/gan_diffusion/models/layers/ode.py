@@ -20,15 +20,16 @@ ODE_SOLVERS = (*_STAGES, "dopri5")
 
 
 def check_solver(solver: str, num_steps: int) -> None:
-    """Checks the name of a solver and its number of steps.
+    """
+    Checks the name of a solver and its number of steps.
 
     Raises:
         ValueError: If the solver is unknown or the number less than 1.
     """
     if solver not in ODE_SOLVERS:
-        raise ValueError(f"solver: expected one of {ODE_SOLVERS}, got {solver!r}.")
+        raise ValueError(f"`solver` must be one of {ODE_SOLVERS}, got {solver!r}.")
     if num_steps < 1:
-        raise ValueError(f"num_steps: expected at least 1, got {num_steps}.")
+        raise ValueError(f"`num_steps` must be at least 1, got {num_steps}.")
 
 
 def solve_ode(
@@ -40,24 +41,28 @@ def solve_ode(
     num_steps: int = 4,
     tolerance: float = 1e-5,
 ) -> Tensor:
-    """Follows dh/dt = r(h, t) from `start` to `end`, a time per sample.
+    """
+    Follows dh/dt = r(h, t) from `start` to `end`, a time per sample.
 
     Every sample gets the same interval by the substitution t = start + s (end - start): dh/ds = (end - start) r(h, t), s from
     0 to 1. Gradients are those of plain back-propagation through the steps.
 
     Args:
-        function: r(h, t): takes states (B, ...) and absolute times (B,), returns slopes of the shape of the states.
-        state: h at the start, (B, ...).
-        end: End times, (B,). By steps of equal length, a sample that ends where it starts is returned exactly.
-        start: Start times, a number or (B,).
-        solver: "euler", "midpoint", "rk4", of order 1, 2 and 4 with 1, 2 and 4 evaluations per step; or "dopri5", which
+        function (`Callable`):
+            r(h, t): takes states (B, ...) and absolute times (B,), returns slopes of the shape of the states.
+        state (`torch.Tensor` of shape (B, ...)): h at the start.
+        end (`torch.Tensor` of shape (B,)):
+            End times. By steps of equal length, a sample that ends where it starts is returned exactly.
+        start (`torch.Tensor` of shape (B,) or `float`, defaults to 0.0): Start times.
+        solver (`str`, defaults to `"rk4"`):
+            "euler", "midpoint", "rk4", of order 1, 2 and 4 with 1, 2 and 4 evaluations per step; or "dopri5", which
             chooses its steps from the errors of the whole batch (so that a sample's result depends on the others, within
             the tolerance) and needs the package torchdiffeq.
-        num_steps: Number of steps of equal length, at least 1; not used by "dopri5".
-        tolerance: Relative and absolute error per step that "dopri5" allows.
+        num_steps (`int`, defaults to 4): Number of steps of equal length, at least 1; not used by "dopri5".
+        tolerance (`float`, defaults to 1e-5): Relative and absolute error per step that "dopri5" allows.
 
     Returns:
-        h at the end, (B, ...).
+        `torch.Tensor` of shape (B, ...): h at the end.
 
     Raises:
         ValueError: If the solver is unknown, the number of steps less than 1 or the end times are not one per sample.
@@ -65,7 +70,7 @@ def solve_ode(
     """
     check_solver(solver, num_steps)
     if end.shape != state.shape[:1]:
-        raise ValueError(f"end: expected shape ({state.shape[0]},), one time per sample, got {tuple(end.shape)}.")
+        raise ValueError(f"`end` must have shape ({state.shape[0]},), one time per sample, got {tuple(end.shape)}.")
     span = end - start
     scale = span.to(state.dtype).reshape(-1, *[1] * (state.ndim - 1))
 
@@ -88,8 +93,8 @@ def _adaptive(slope_at: Callable, state: Tensor, tolerance: float) -> Tensor:
         from torchdiffeq import odeint
     except ImportError as error:
         raise ImportError(
-            'The solver "dopri5" needs torchdiffeq: pip install "gan_diffusion[ode]". The solvers "euler", "midpoint" '
-            'and "rk4" need nothing.'
+            '`solver` must be "euler", "midpoint" or "rk4" without the package torchdiffeq, got "dopri5". Install it by '
+            '`pip install "gan_diffusion[ode]"`.'
         ) from error
     interval = torch.tensor([0.0, 1.0], dtype=state.dtype, device=state.device)
     return odeint(slope_at, state, interval, rtol=tolerance, atol=tolerance, method="dopri5")[-1]

@@ -14,7 +14,8 @@ POSITION_SCALE = 1000.0
 
 
 def expand_positions(u: Tensor | float, batch_size: int, device: torch.device) -> Tensor:
-    """Brings positions to shape (B,), in float32 or better.
+    """
+    Brings positions to shape (B,), in float32 or better.
 
     Raises:
         ValueError: If `u` is a tensor of any other shape than (), (1,) or (B,), or (looked at on the CPU only, where it
@@ -24,10 +25,10 @@ def expand_positions(u: Tensor | float, batch_size: int, device: torch.device) -
     if positions.dtype != torch.float64:
         positions = positions.float()
     if positions.ndim > 1 or (positions.ndim == 1 and positions.shape[0] not in (1, batch_size)):
-        raise ValueError(f"u: expected a number or shape ({batch_size},), got shape {tuple(positions.shape)}.")
+        raise ValueError(f"`u` must be a number or have shape ({batch_size},), got shape {tuple(positions.shape)}.")
     if positions.device.type == "cpu" and not torch.compiler.is_compiling():
         if not ((positions >= 0) & (positions <= 1)).all():
-            raise ValueError(f"u: expected positions in [0, 1], got {positions.tolist()}.")
+            raise ValueError(f"`u` must be in [0, 1], got {positions.tolist()}.")
     return positions.to(device).expand(batch_size)
 
 

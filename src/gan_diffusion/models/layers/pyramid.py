@@ -1,27 +1,76 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Resolutions and widths of the StyleGAN2 networks."""
+"""Sizes of images, and the levels and widths of the StyleGAN2 networks."""
+
+from collections.abc import Sequence
+
 
 ARCHITECTURES = ("orig", "skip", "resnet")
 
 
-def pyramid_channels(sample_size: int, channel_base: int, channel_max: int, architecture: str) -> dict[int, int]:
-    """Width at each resolution 4, 8, ..., sample_size: min(channel_base // resolution, channel_max).
+def size_pair(sample_size: int | Sequence[int]) -> tuple[int, int]:
+    """
+    Height and width of images.
+
+    Args:
+        sample_size (`int` or `tuple[int, int]`): One number for square images, or (height, width).
 
     Raises:
-        ValueError: If `sample_size` is not a power of two from 4 up, `architecture` not one of those known, or a width
+        ValueError: If it is neither a positive integer nor a pair of them.
+    """
+    sides = (sample_size, sample_size) if isinstance(sample_size, int) else sample_size
+    if (
+        not isinstance(sides, Sequence)
+        or len(sides) != 2
+        or not all(isinstance(side, int) and side > 0 for side in sides)
+    ):
+        raise ValueError(
+            f"`sample_size` must be a positive integer, or a pair (height, width) of them, got {sample_size!r}."
+        )
+    return tuple(sides)
+
+
+def pyramid_channels(
+    sample_size: int | Sequence[int], channel_base: int, channel_max: int, architecture: str
+) -> dict[tuple[int, int], int]:
+    """
+    Sizes and widths of the levels of a StyleGAN2 network, from the lowest up.
+
+    Each level doubles height and width. The shorter side of the lowest is 4 to 7: 32 starts at 4x4, 48 at 6x6, 96x64 at
+    6x4. A level has min(channel_base // resolution, channel_max) channels; its resolution is its shorter side.
+
+    Args:
+        sample_size (`int` or `tuple[int, int]`): Size of the highest level, one number or (height, width).
+        channel_base (`int`): Width of each level times its resolution.
+        channel_max (`int`): Largest width.
+        architecture (`str`): "orig", "skip" or "resnet".
+
+    Returns:
+        `dict[tuple[int, int], int]`: (height, width) -> channels.
+
+    Raises:
+        ValueError: If the size cannot be reached by doubling, `architecture` is not one of those named, or a width is
             less than 1.
     """
     if architecture not in ARCHITECTURES:
-        raise ValueError(f"architecture: expected one of {ARCHITECTURES}, got {architecture!r}.")
-    if sample_size < 4 or sample_size & (sample_size - 1):
-        raise ValueError(f"sample_size: expected a power of two from 4 up, got {sample_size}.")
-    resolutions = [2**level for level in range(2, sample_size.bit_length())]
-    channels = {resolution: min(channel_base // resolution, channel_max) for resolution in resolutions}
-    if channels[sample_size] < 1:
+        raise ValueError(f"`architecture` must be one of {ARCHITECTURES}, got {architecture!r}.")
+    height, width = size_pair(sample_size)
+    shorter = min(height, width)
+    if shorter < 4:
+        raise ValueError(f"`sample_size` must be at least 4, got {sample_size}.")
+    doublings = shorter.bit_length() - 3
+    scale = 2**doublings
+    if height % scale or width % scale:
         raise ValueError(
-            f"channel_base, channel_max: expected at least one channel at every resolution up to {sample_size}, "
-            f"got {channel_base}, {channel_max}."
+            f"`sample_size` must be reached by doubling a size whose shorter side is 4 to 7, got {sample_size}. Take "
+            f"multiples of {scale}, such as {(height // scale * scale, width // scale * scale)}."
+        )
+    sizes = [(height >> level, width >> level) for level in range(doublings, -1, -1)]
+    channels = {size: min(channel_base // min(size), channel_max) for size in sizes}
+    if channels[height, width] < 1:
+        raise ValueError(
+            f"`channel_base` and `channel_max` must leave at least one channel at every level up to {sample_size}, "
+            f"got {channel_base} and {channel_max}."
         )
     return channels

@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Resampling by a factor of two: FIR (StyleGAN2 manner) or naive.
+"""
+Resampling by a factor of two: FIR (StyleGAN2 manner) or naive.
 
 The FIR operations are depthwise convolutions: one pass in either memory format, differentiable twice. Outside the image
 the signal is zero, so a constant image is dimmed at its border.
@@ -17,28 +18,39 @@ from ...kernels.convolution import conv2d, conv_transpose2d
 from .initialization import conv
 
 
-def fir_kernel(taps: Sequence[float]) -> Tensor:
-    """Separable low-pass kernel of the given taps, scaled to sum 1, in the order in which a correlation reads them.
+def fir_kernel(fir_taps: Sequence[float]) -> Tensor:
+    """
+    Separable low-pass kernel of the given taps, scaled to sum 1, in the order in which a correlation reads them.
 
     Args:
-        taps: At least two numbers with a positive sum; (1, 3, 3, 1) in every published model.
+        fir_taps (`tuple[float, ...]`):
+            At least two numbers with a positive sum; (1, 3, 3, 1) in every published model.
 
     Returns:
-        Float32 tensor (K, K), where K is the number of taps, made even by a zero tap if need be.
+        `torch.Tensor` of shape (K, K) in float32: K is the number of taps, made even by a zero tap if need be.
 
     Raises:
         ValueError: If there are fewer than two taps, or their sum is not positive.
     """
-    taps = [float(tap) for tap in taps]
+    taps = [float(tap) for tap in fir_taps]
     if len(taps) < 2 or sum(taps) <= 0:
-        raise ValueError(f"fir_kernel: expected two or more taps with a positive sum, got {tuple(taps)}.")
+        raise ValueError(f"`fir_taps` must be two or more numbers with a positive sum, got {tuple(taps)}.")
     row = torch.tensor(taps[::-1] + [0.0] * (len(taps) % 2), dtype=torch.float32, device="cpu")
     kernel = torch.outer(row, row)
     return kernel / kernel.sum()
 
 
+def add_fir_kernel(module: nn.Module, fir_taps: Sequence[float] | None) -> None:
+    """Gives a module the buffer `kernel`, or None without taps, as no buffer: accelerate cannot offload an empty one."""
+    if fir_taps is None:
+        module.kernel = None
+    else:
+        module.register_buffer("kernel", fir_kernel(fir_taps), persistent=False)
+
+
 class _Filter(torch.autograd.Function):
-    """Depthwise correlation with one kernel for all channels. Its derivative is its transpose, and the other way round.
+    """
+    Depthwise correlation with one kernel for all channels. Its derivative is its transpose, and the other way round.
 
     PyTorch's own second derivative of a depthwise convolution loops over channels for a weight gradient nobody asked for.
     """
@@ -81,23 +93,23 @@ def _depthwise(kernel: Tensor, sample: Tensor) -> Tensor:
     return kernel.to(sample.dtype).expand(sample.shape[1], 1, *kernel.shape)
 
 
-def fir_upsample(sample: Tensor, kernel: Tensor, margin: int = 0) -> Tensor:
-    """Inserts zeros, then filters with four times `kernel`: (B, C, H, W) -> (B, C, 2H, 2W).
+def fir_upsample(sample: Tensor, kernel: Tensor) -> Tensor:
+    """
+    Inserts zeros, then filters with four times `kernel`: (B, C, H, W) -> (B, C, 2H, 2W).
 
     For taps (1, 3, 3, 1), along one axis: y[2i] = (x[i-1] + 3 x[i]) / 4 and y[2i+1] = (3 x[i] + x[i+1]) / 4.
 
     Args:
-        sample: Tensor (B, C, H, W).
-        kernel: What `fir_kernel` returns.
-        margin: Positions beyond the border to compute as well, on each side; at most K / 2 - 1.
+        sample (`torch.Tensor` of shape (B, C, H, W)): The input.
+        kernel (`torch.Tensor`): What `fir_kernel` returns.
     """
-    size = [2 * length + 2 * margin for length in sample.shape[-2:]]
-    padding = (kernel.shape[-1] - 2) // 2 - margin
-    return _TransposedFilter.apply(sample, 4 * kernel.flip(0, 1), 2, padding, size)
+    size = [2 * length for length in sample.shape[-2:]]
+    return _TransposedFilter.apply(sample, 4 * kernel.flip(0, 1), 2, (kernel.shape[-1] - 2) // 2, size)
 
 
 def fir_downsample(sample: Tensor, kernel: Tensor) -> Tensor:
-    """Filters with `kernel`, then keeps every second position: (B, C, H, W) -> (B, C, H // 2, W // 2).
+    """
+    Filters with `kernel`, then keeps every second position: (B, C, H, W) -> (B, C, H // 2, W // 2).
 
     For taps (1, 3, 3, 1), along one axis: y[i] = (x[2i-1] + 3 x[2i] + 3 x[2i+1] + x[2i+2]) / 8.
     """
@@ -116,21 +128,22 @@ def resampled_conv(
     kernel: Tensor | None = None,
     resample: str | None = None,
 ) -> Tensor:
-    """Convolution with zero padding, joined with resampling by two at the cost of the lower resolution (StyleGAN2).
+    """
+    Convolution with zero padding, joined with resampling by two at the cost of the lower resolution (StyleGAN2).
 
     Down: the low-pass kernel, then the learned filter at every second position. Up: the learned filter on the
     zero-inserted image, as a transposed convolution, then the low-pass kernel. The transposed convolution reads a 3x3
     weight the other way round than an ordinary one does.
 
     Args:
-        sample: Tensor (B, C, H, W).
-        weight: Tensor (O, C, k, k), k = 1 or 3.
-        bias: Tensor (O,), or None.
-        kernel: What `fir_kernel` returns; needed with `resample`.
-        resample: None, "up" or "down".
+        sample (`torch.Tensor` of shape (B, C, H, W)): The input.
+        weight (`torch.Tensor` of shape (O, C, k, k)): The learned filter, k = 1 or 3.
+        bias (`torch.Tensor` of shape (O,), *optional*): The bias.
+        kernel (`torch.Tensor`, *optional*): What `fir_kernel` returns; needed with `resample`.
+        resample (`str`, *optional*): "up" or "down".
 
     Returns:
-        Tensor (B, O, H, W), (B, O, 2H, 2W) or (B, O, H // 2, W // 2).
+        `torch.Tensor` of shape (B, O, H, W), (B, O, 2H, 2W) or (B, O, H // 2, W // 2).
     """
     size = weight.shape[-1]
     if resample is None:
@@ -150,11 +163,12 @@ def resampled_conv(
 class Upsample(nn.Module):
     """Doubles height and width: FIR with the given taps, or nearest neighbour without."""
 
-    def __init__(self, taps: Sequence[float] | None = None):
+    def __init__(self, fir_taps: Sequence[float] | None = None):
         super().__init__()
-        self.register_buffer("kernel", None if taps is None else fir_kernel(taps), persistent=False)
+        add_fir_kernel(self, fir_taps)
 
     def forward(self, sample: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, 2H, 2W)."""
         if self.kernel is None:
             return F.interpolate(sample, scale_factor=2, mode="nearest")
         return fir_upsample(sample, self.kernel)
@@ -163,46 +177,27 @@ class Upsample(nn.Module):
 class Downsample(nn.Module):
     """Halves height and width: FIR with the given taps, or 2x2 mean without."""
 
-    def __init__(self, taps: Sequence[float] | None = None):
+    def __init__(self, fir_taps: Sequence[float] | None = None):
         super().__init__()
-        self.register_buffer("kernel", None if taps is None else fir_kernel(taps), persistent=False)
+        add_fir_kernel(self, fir_taps)
 
     def forward(self, sample: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H // 2, W // 2)."""
         if self.kernel is None:
             return F.avg_pool2d(sample, 2)
         return fir_downsample(sample, self.kernel)
 
 
-class ConvUpsample(nn.Module):
-    """Doubles height and width with a learned 3x3 filter.
-
-    With taps, the filter acts on the zero-inserted image before the low-pass kernel does (StyleGAN2). Both are linear and
-    commute, so the kernel goes first here, on an image extended by one position per side. Without taps: nearest
-    neighbour, then the convolution.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, taps: Sequence[float] | None = None):
-        super().__init__()
-        self.register_buffer("kernel", None if taps is None else fir_kernel(taps), persistent=False)
-        if taps is not None and len(taps) < 3:
-            raise ValueError(f"fir_kernel: a learned upsampling filter needs three or more taps, got {tuple(taps)}.")
-        self.conv = conv(in_channels, out_channels, 3, padding=1 if taps is None else 0)
-
-    def forward(self, sample: Tensor) -> Tensor:
-        if self.kernel is None:
-            return self.conv(F.interpolate(sample, scale_factor=2, mode="nearest"))
-        return self.conv(fir_upsample(sample, self.kernel, margin=1))
-
-
 class ConvDownsample(nn.Module):
     """Halves height and width with a learned 3x3 filter of stride 2, after a FIR blur when taps are given."""
 
-    def __init__(self, in_channels: int, out_channels: int, taps: Sequence[float] | None = None):
+    def __init__(self, in_channels: int, out_channels: int, fir_taps: Sequence[float] | None = None):
         super().__init__()
-        self.register_buffer("kernel", None if taps is None else fir_kernel(taps), persistent=False)
+        add_fir_kernel(self, fir_taps)
         self.conv = conv(in_channels, out_channels, 3, stride=2, padding=0)
 
     def forward(self, sample: Tensor) -> Tensor:
+        """(B, in, H, W) -> (B, out, H // 2, W // 2)."""
         if self.kernel is None:
             return self.conv(F.pad(sample, (0, 1, 0, 1)))
         return self.conv(fir_blur(sample, self.kernel))
