@@ -78,7 +78,7 @@ def check_agreement(scheduler, sample, signal_coefs, noise_coefs, timesteps):
 
 
 def timed_rounds(timed: dict[str, Callable], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of every candidate in every round. Each is called once before it is timed, so that its memory is there."""
+    """Seconds of every candidate in every round. Each is called once before, untimed, so that its memory is there."""
     results = {name: [] for name in timed}
     for _ in range(rounds):
         for name, function in timed.items():
