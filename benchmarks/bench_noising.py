@@ -6,8 +6,9 @@
     python benchmarks/bench_noising.py            # on the GPU if there is one, else on the CPU
     python benchmarks/bench_noising.py --device cpu --threads 1 --rounds 200
 
-Ratios are medians over rounds in which every candidate runs in turn, so that a busy machine slows all of them. On a
-GPU "copy bandwidth" is the fraction of the bandwidth of copying the batch. Nothing is timed before the results agree.
+In every round each candidate runs once, so a busy machine slows all of them. Ratios are medians over the rounds. On a
+GPU, "copy bandwidth" is the bandwidth as a fraction of that of copying the batch. Results are compared before anything
+is timed.
 """
 
 import argparse
@@ -27,7 +28,7 @@ SHAPES = [(64, 3, 32, 32), (256, 3, 32, 32), (4, 3, 256, 256), (16, 3, 256, 256)
 
 
 class PeakMemory(TorchDispatchMode):
-    """The most bytes that tensors made inside the block hold at once."""
+    """The most bytes that tensors made inside a `with` block hold at once."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +48,7 @@ class PeakMemory(TorchDispatchMode):
 
 
 def candidates(shape: tuple[int, ...], device: torch.device) -> dict[str, Callable[[], torch.Tensor]]:
-    """What is timed on a batch of that shape."""
+    """What is timed on a batch of a shape: name -> function."""
     scheduler = DDPMScheduler()
     alphas_cumprod = scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(device)
     signal_coefs, noise_coefs = alphas_cumprod.sqrt(), (1 - alphas_cumprod).sqrt()
@@ -65,7 +66,7 @@ def candidates(shape: tuple[int, ...], device: torch.device) -> dict[str, Callab
 
 
 def check_agreement(scheduler, sample, signal_coefs, noise_coefs, timesteps):
-    """Equal to diffusers with the same noise, and to the reference with the same seed."""
+    """Asserts that the result equals that of diffusers with the same noise, and the reference's with the same seed."""
     noise = torch.randn_like(sample)
     ours = noising.noise(sample, signal_coefs, noise_coefs, timesteps, noise=noise)
     torch.testing.assert_close(ours, scheduler.add_noise(sample, noise, timesteps), rtol=1e-6, atol=1e-6)
@@ -77,7 +78,7 @@ def check_agreement(scheduler, sample, signal_coefs, noise_coefs, timesteps):
 
 
 def timed_rounds(timed: dict[str, Callable], rounds: int, device: torch.device) -> dict[str, list[float]]:
-    """Seconds of every candidate in every round; each is called once unmeasured first, to have its memory at hand."""
+    """Seconds of every candidate in every round. Each is called once before, untimed, so that its memory is there."""
     results = {name: [] for name in timed}
     for _ in range(rounds):
         for name, function in timed.items():
@@ -87,7 +88,7 @@ def timed_rounds(timed: dict[str, Callable], rounds: int, device: torch.device) 
 
 
 def gpu_seconds(function: Callable, repeats: int = 20) -> float:
-    """Mean time of one call on the GPU, in a queue long enough to hide the launches."""
+    """Mean time of one call on the GPU, over enough calls in a row to hide the launches."""
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     start.record()
     for _ in range(repeats):
@@ -98,6 +99,7 @@ def gpu_seconds(function: Callable, repeats: int = 20) -> float:
 
 
 def peak_bytes(function: Callable, device: torch.device) -> int:
+    """The most bytes that a call holds beyond what was there before."""
     if device.type != "cpu":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()

@@ -7,8 +7,8 @@
     python benchmarks/kernel_report.py --targets sm_80 gfx942
     python benchmarks/kernel_report.py --json report.json   # every number of every target
 
-The disassembler is the one in the triton wheel. The kernels have no loop, so the instructions of the code are those
-that a full block executes, and none is left out: they are divided by the elements a thread works on.
+The disassembler comes with triton. The kernels have no loop, so every instruction of the code is executed once. The
+report divides their number by the elements of a thread.
 """
 
 import argparse
@@ -38,7 +38,8 @@ BYTES = {"fp32": 4, "fp16": 2, "bf16": 2, "u8": 1}
 
 @dataclass(frozen=True)
 class Card:
-    """What a kernel can run into: lanes per clock and multiprocessor of each pipe, and memory bandwidth.
+    """
+    The limits of a card: lanes of each pipe per clock and multiprocessor, and memory bandwidth.
 
     Pipe rates: CUDA programming guide, table of arithmetic throughput. Clock and bandwidth: sustained, not peak.
     """
@@ -64,7 +65,7 @@ CARDS = {
 
 @dataclass(frozen=True)
 class Case:
-    """One kernel, the dtypes of its samples and results, and the constants that differ from the rule."""
+    """One kernel, the dtypes of its samples and results, and the constants that differ from the defaults."""
 
     operation: str
     kernel: str
@@ -103,7 +104,7 @@ def main_cases() -> list[Case]:
 
 
 def other_cases() -> list[Case]:
-    """The paths beside the main one: other layouts, explicit noise, seeds per sample, mirrored pixels."""
+    """The other paths: other layouts, explicit noise, seeds per sample, mirrored pixels."""
     return [
         Case("noise explicit", "noise_kernel", "fp32", "fp32", 12, {"NOISE": 1}),
         Case("noise own seeds", "noise_kernel", "fp32", "fp32", 8, {"OWN_SEED": True}),
@@ -172,10 +173,18 @@ def _gpu(target):
 
 
 def read_cuda(binary: bytes) -> dict:
-    """Resources and instructions of a cubin.
+    """
+    Resources and instructions of a cubin.
+
+    Args:
+        binary (`bytes`):
+            The cubin.
+
+    Returns:
+        `dict`: Registers, bytes of stack, local and shared memory, and the count of each opcode.
 
     Raises:
-        ValueError: if the code has a loop, so that its length would say nothing of what is executed.
+        ValueError: If the code has a loop. Its length would then not tell what is executed.
     """
     tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
@@ -188,9 +197,9 @@ def read_cuda(binary: bytes) -> dict:
     instructions = [re.sub(r"^@!?U?P\w+\s+", "", text) for _, text in lines]
     opcodes = [text.split()[0] for text in instructions]
     end = max(place for place, opcode in enumerate(opcodes) if opcode == "EXIT") + 1
-    # Behind the last exit lies a jump to itself and padding.
+    # After the last exit come a jump to itself and padding.
     if any(opcode in ("BRA", "BRX", "JMP", "CALL", "WARPSYNC") for opcode in opcodes[:end]):
-        raise ValueError("The kernel is no straight line of instructions.")
+        raise ValueError("`binary` must be straight-line code, got a jump or a call.")
     return {
         "registers": resources["REG"],
         "stack": resources["STACK"],
@@ -201,9 +210,17 @@ def read_cuda(binary: bytes) -> dict:
 
 
 def read_hip(assembly: str) -> dict:
-    """Resources and instructions of AMD assembly; scratch memory and spills count as stack and local memory.
+    """
+    Resources and instructions of AMD assembly. Scratch memory counts as stack, spills count as local memory.
 
-    Masked stores are branched around here, so that a full block may execute a few instructions less than are counted.
+    This code branches around masked stores, so a full block may execute a few instructions less than are counted.
+
+    Args:
+        assembly (`str`):
+            The assembly.
+
+    Returns:
+        `dict`: The same entries as those of [`read_cuda`].
     """
 
     def entry(key):
@@ -248,7 +265,7 @@ def pipe_of(opcode: str) -> str:
 
 
 def analyse(case: Case, target: str) -> dict:
-    """Everything the report says about one kernel on one target."""
+    """All facts of the report about one kernel on one target."""
     compiled = compile_case(case, target)
     is_cuda = target.startswith("sm_")
     facts = read_cuda(compiled.asm["cubin"]) if is_cuda else read_hip(compiled.asm["amdgcn"])
@@ -277,7 +294,7 @@ def analyse(case: Case, target: str) -> dict:
 
 
 def _sample_bytes(case, opcodes):
-    """Bytes of samples that a thread of a CUDA kernel moves: all that it moves but its coefficients."""
+    """Bytes of samples that a thread of a CUDA kernel moves: all its bytes except those of the coefficients."""
     total = 0
     for opcode, count in opcodes.items():
         match = re.match(r"(LDG|STG)\.E(?:\.(U8|U16|64|128))?$", opcode)

@@ -72,7 +72,7 @@ def _checked_betas(trained_betas: list[float], num_steps: int) -> torch.Tensor:
     betas = torch.tensor(trained_betas, dtype=torch.float64)
     if betas.shape != (num_steps,) or not ((betas > 0) & (betas < 1)).all():
         raise ValueError(
-            f"`trained_betas` must hold {num_steps} values in (0, 1), one per timestep, got {list(trained_betas)}."
+            f"`trained_betas` must hold {num_steps} values in (0, 1), one per timestep, got {betas.tolist()}."
         )
     return betas
 

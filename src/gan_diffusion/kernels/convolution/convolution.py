@@ -1,11 +1,13 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Convolutions that, on the CPU, are matrix products where that is faster: Winograd's, and the gradients of weights.
+"""Convolutions on the CPU as matrix products, where these are faster: minimal filtering, and the gradients of weights.
 
 In channels-last memory format, PyTorch's own weight gradient takes about twice the time of the forward pass, and more
-where the stride is two; and its second derivatives transpose batch and channels. Convolution, transposed convolution and
-weight gradient are one trilinear form seen from three sides: the derivatives of each are the other two.
+with a stride of two. Its second derivatives transpose batch and channels.
+
+Three maps belong together here: convolution, transposed convolution and the gradient of the weight. The derivatives of
+each one are the other two, so there are gradients of every order.
 """
 
 import torch
@@ -20,15 +22,45 @@ _MAX_ROWS = 1024
 
 
 def conv2d(sample: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:
-    """`torch.nn.functional.conv2d`: (B, C, H, W), (O, C, k, k), (O,) -> (B, O, H', W')."""
+    """
+    `torch.nn.functional.conv2d`, with square filters and the same stride and padding in both directions.
+
+    Args:
+        sample (`torch.Tensor` of shape (B, C, H, W)):
+            The input.
+        weight (`torch.Tensor` of shape (O, C, k, k)):
+            The filters.
+        bias (`torch.Tensor` of shape (O,), *optional*):
+            Added to every pixel of an output channel.
+        stride (`int`, defaults to 1):
+            Step between positions of the filters.
+        padding (`int`, defaults to 0):
+            Zeros added on each side.
+
+    Returns:
+        `torch.Tensor` of shape (B, O, H', W'): The output; H' = (H + 2 padding - k) // stride + 1, W' likewise.
+    """
     if not _is_ours(sample, weight):
         return F.conv2d(sample, weight, bias, stride, padding)
-    # A view is no leaf, which the engine could not be asked about (see `_wants_weight`).
+    # A view is no leaf. The engine answers `_wants_weight` for nodes inside the graph only.
     return _Conv.apply(sample, weight.view_as(weight), bias, stride, padding)
 
 
 def conv_transpose2d(sample: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
-    """`torch.nn.functional.conv_transpose2d` without padding: (B, C, H, W), (C, O, k, k) -> (B, O, H', W')."""
+    """
+    `torch.nn.functional.conv_transpose2d`, with square filters and without padding.
+
+    Args:
+        sample (`torch.Tensor` of shape (B, C, H, W)):
+            The input.
+        weight (`torch.Tensor` of shape (C, O, k, k)):
+            The filters.
+        stride (`int`, defaults to 1):
+            Step between positions of the filters in the output.
+
+    Returns:
+        `torch.Tensor` of shape (B, O, H', W'): The output; H' = (H - 1) stride + k, W' likewise.
+    """
     if not _is_ours(sample, weight):
         return F.conv_transpose2d(sample, weight, stride=stride)
     size = [(length - 1) * stride + weight.shape[-1] for length in sample.shape[-2:]]
@@ -36,7 +68,7 @@ def conv_transpose2d(sample: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
 
 
 def _is_ours(sample: Tensor, weight: Tensor) -> bool:
-    """Whether PyTorch may be slow at this or at its gradients. Sums in half precision would lose digits."""
+    """Whether this or its gradients may be faster here. Half precision stays PyTorch's: its sums would lose digits."""
     return (
         sample.device.type == "cpu"
         and weight.shape[-1] > 1
@@ -47,7 +79,12 @@ def _is_ours(sample: Tensor, weight: Tensor) -> bool:
 
 
 def _wants_weight(ctx) -> bool:
-    """Whether the running backward pass needs the gradient of the weight: gradient penalties ask for the input's alone."""
+    """
+    Whether the running backward pass needs the gradient of the weight. A gradient penalty needs the input's alone.
+
+    This asks a private function of PyTorch, because no public one knows. `ctx.needs_input_grad` is set in the forward
+    pass and says only whether the weight requires a gradient (pytorch/pytorch, issue 174017).
+    """
     node = ctx.next_functions[1][0]
     return node is not None and torch._C._will_engine_execute_node(node)
 
@@ -61,6 +98,8 @@ def _convolve(sample: Tensor, weight: Tensor, bias: Tensor | None, stride: int, 
 
 
 class _Conv(torch.autograd.Function):
+    """Convolution."""
+
     @staticmethod
     def forward(ctx, sample: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(sample, weight)
@@ -81,7 +120,7 @@ class _Conv(torch.autograd.Function):
 
 
 class _TransposedConv(torch.autograd.Function):
-    """Gradient of the input of a convolution, of the given height and width, from that of its output."""
+    """Gradient of the input of a convolution, of the given height and width, from the gradient of its output."""
 
     @staticmethod
     def forward(ctx, sample: Tensor, weight: Tensor, stride: int, padding: int, size: tuple[int, int]) -> Tensor:
@@ -90,7 +129,7 @@ class _TransposedConv(torch.autograd.Function):
         swapped, margin = weight.transpose(0, 1), weight.shape[-1] - 1 - padding
         if suits_winograd(sample, swapped, stride, margin):
             return winograd_conv2d(sample, swapped.flip(2, 3), margin)
-        # Only the shape and memory format of the input are looked at. Unlike this, a transposed convolution copies weights.
+        # PyTorch reads only the shape and memory format of `like`. Its transposed convolution would copy the weight.
         shape = (sample.shape[0], weight.shape[1], *size)
         like = torch.empty(shape, dtype=sample.dtype, device=sample.device, memory_format=torch.channels_last)
         mask = (True, False, False)

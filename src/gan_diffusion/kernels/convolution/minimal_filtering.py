@@ -1,11 +1,12 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""3x3 convolutions on the CPU by minimal filtering, F(2x2, 3x3) (Winograd 1980; Lavin and Gray, CVPR 2016, section 4.1).
+"""3x3 convolutions on the CPU by minimal filtering, F(2x2, 3x3).
 
-Every 2x2 tile of the output is a linear transform of 16 products, where the definition has 36. Summed over the input
-channels, the products are 16 matrix products over all tiles. The transforms add, subtract and halve, which costs no digits
-that a direct sum would keep.
+Winograd 1980; Lavin and Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016), section 4.1. Every 2x2
+tile of the output is a linear transform of 16 products, where the definition has 36. Summed over the input channels,
+the products are 16 matrix products over all tiles. The transforms only add, subtract and halve, so the result is about
+as precise as a direct sum.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,22 @@ _MAX_TILES = 512
 
 
 def suits_winograd(sample: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> bool:
-    """Whether `winograd_conv2d` computes this convolution, and in less time than PyTorch (in full precision, on the CPU)."""
+    """
+    Whether [`winograd_conv2d`] can compute a convolution, and in less time than PyTorch on the CPU.
+
+    Args:
+        sample (`torch.Tensor` of shape (B, C, H, W)):
+            The input, in float32 or float64.
+        weight (`torch.Tensor` of shape (O, C, k, k)):
+            The filters.
+        stride (`int`, defaults to 1):
+            Step between positions of the filters.
+        padding (`int`, defaults to 0):
+            Zeros added on each side.
+
+    Returns:
+        `bool`: Whether it should be used.
+    """
     batch_size, channels, height, width = sample.shape
     rows, columns = height + 2 * padding - 2, width + 2 * padding - 2
     return (
@@ -42,9 +58,19 @@ def suits_winograd(sample: Tensor, weight: Tensor, stride: int = 1, padding: int
 
 
 def winograd_conv2d(sample: Tensor, weight: Tensor, padding: int = 0) -> Tensor:
-    """Convolution, not differentiable: (B, C, H, W), (O, C, 3, 3) -> (B, O, H + 2 padding - 2, W + 2 padding - 2).
+    """
+    Convolution by minimal filtering, without derivatives.
 
-    Height and width of the output are even. Input and output are in channels-last memory format.
+    Args:
+        sample (`torch.Tensor` of shape (B, C, H, W)):
+            The input, in channels-last memory format.
+        weight (`torch.Tensor` of shape (O, C, 3, 3)):
+            The filters.
+        padding (`int`, defaults to 0):
+            Zeros added on each side. Height and width of the output must be even.
+
+    Returns:
+        `torch.Tensor` of shape (B, O, H + 2 padding - 2, W + 2 padding - 2): The output, in channels-last format.
     """
     batch_size, channels, height, width = sample.shape
     out_channels = len(weight)
@@ -78,7 +104,7 @@ def winograd_conv2d(sample: Tensor, weight: Tensor, padding: int = 0) -> Tensor:
 
 
 def _pieces(length: int, limit: int) -> tuple[int, list[int]]:
-    """Size, at most `limit` or 1, and starts of equal pieces that cover `length`; the last may overlap the one before."""
+    """Size (at most `limit`, at least 1) and starts of equal pieces that cover `length`; the last two may overlap."""
     number = -(-length // max(1, limit))
     size = -(-length // number)
     return size, [min(i * size, length - size) for i in range(number)]

@@ -91,13 +91,9 @@ def per_sample_index(timesteps: torch.Tensor | int, x_0: torch.Tensor, upper: in
         raise TypeError(f"`timesteps` must be an int or an integer tensor, got {type(timesteps).__name__}.")
     if timesteps.dtype not in INDEX_DTYPES:
         raise TypeError(f"`timesteps` must be an integer tensor, got {timesteps.dtype}.")
-    if timesteps.device.type == "cpu" and not torch.compiler.is_compiling():
-        outside = [t for t in timesteps.flatten().tolist() if not 0 <= t < upper]
-        if outside:
-            raise ValueError(f"`timesteps` must lie in [0, {upper - 1}], got {outside[0]}.")
     if timesteps.dtype != torch.int64:
         timesteps = timesteps.to(torch.int64)
-    return _per_sample("timesteps", timesteps, x_0)
+    return _per_sample("timesteps", timesteps, x_0, upper - 1)
 
 
 def per_sample_position(positions: torch.Tensor | float, x_0: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -109,26 +105,29 @@ def per_sample_position(positions: torch.Tensor | float, x_0: torch.Tensor, dtyp
     if positions.dtype not in FLOAT_DTYPES:
         raise TypeError(f"`positions` must be a float tensor, got {positions.dtype}.")
     _check_constant("positions", positions)
-    if positions.device.type == "cpu" and not torch.compiler.is_compiling():
-        outside = [u for u in positions.flatten().tolist() if not 0 <= u <= 1]
-        if outside:
-            raise ValueError(f"`positions` must lie in [0, 1], got {outside[0]}.")
     compute = torch.float64 if dtype == torch.float64 else torch.float32
-    return _per_sample("positions", positions.to(compute), x_0)
+    return _per_sample("positions", positions.to(compute), x_0, 1)
 
 
-def _per_sample(name, values, x_0):
+def _per_sample(name, values, x_0, largest):
+    """The values, which lie in [0, largest], as a tensor of shape (B,) on the device of `x_0`."""
     batch = len(x_0)
     if values.ndim > 1 or (values.ndim == 1 and len(values) not in (1, batch)):
         raise ValueError(
             f"`{name}` must have the shape (), (1,) or ({batch},), one value for all samples or one per sample, got "
             f"{_size(values)}."
         )
+    if values.device.type == "cpu" and not torch.compiler.is_compiling():
+        outside = [
+            value for value in (values.tolist() if values.ndim else [values.item()]) if not 0 <= value <= largest
+        ]
+        if outside:
+            raise ValueError(f"`{name}` must lie in [0, {largest}], got {outside[0]}.")
     if values.device != x_0.device:
         if values.device.type != "cpu":
             raise ValueError(f"`{name}` must be on the CPU or on {x_0.device}, got {values.device}.")
         values = values.to(x_0.device, non_blocking=True)
-    return values.expand(batch)
+    return values if values.shape == (batch,) else values.expand(batch)
 
 
 def _check_tensor(name, tensor):

@@ -49,7 +49,7 @@ class Plan:
     @property
     def grid(self) -> tuple[int, int, int]:
         """
-        Number of samples, of rows of blocks, and of blocks in a column.
+        Number of samples, of blocks per row, and of rows of blocks per sample. Most samples have one row.
 
         Raises:
             ValueError: If a grid cannot index that many.
@@ -203,9 +203,10 @@ class _Layout:
 
 
 def _channels(tensor):
-    """0 for contiguous memory, the number of channels for channels-last memory, None for what no kernel walks.
+    """
+    0 for contiguous memory, the number of channels for channels-last memory, None for a layout that no kernel reads.
 
-    Channels-last samples need a multiple of four pixels, whose numbers come from one Philox call, and 32-bit offsets.
+    Channels-last samples need a multiple of four pixels, since four share a Philox call, and 32-bit offsets.
     """
     if tensor.is_contiguous():
         return 0
