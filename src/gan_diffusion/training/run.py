@@ -19,6 +19,13 @@ from .loop import Trainer, make_accelerator
 from .objectives.base import Objective
 
 
+# Options that say nothing about the model, or name places on this machine.
+_LOCAL_OPTIONS = {
+    "recipe", "output_dir", "train_data_dir", "cache_dir", "logging_dir", "report_to", "dataloader_num_workers",
+    "resume_from_checkpoint",
+}  # fmt: skip
+
+
 @dataclass
 class TrainingRun:
     """
@@ -88,8 +95,9 @@ class TrainingRun:
         trainer = Trainer(objective, pipeline, self.data, self.arguments, self.accelerator)
         complete = trainer.train()
         if complete and self.accelerator.is_main_process:
+            options = {k: v for k, v in vars(self.arguments).items() if v is not None and k not in _LOCAL_OPTIONS}
             save_repository(
-                self.arguments.output_dir, pipeline, self.discriminator, self.recipe, trainer.measurements()
+                self.arguments.output_dir, pipeline, self.discriminator, self.recipe, options, trainer.measurements()
             )
             print(f"Saved the pipeline in {self.arguments.output_dir}")
         return complete
