@@ -15,7 +15,6 @@ from gan_diffusion import (
     LatentMLPGenerator,
     MLPDiscriminator,
 )
-from gan_diffusion.pipelines import load_pipeline
 from gan_diffusion.publishing import record_measurements, save_repository
 from gan_diffusion.recipes import Recipe
 
@@ -143,21 +142,3 @@ def test_failing_save_leaves_the_old_files(saved, pipeline, discriminator, recip
         save_repository(saved, pipeline, discriminator, recipe, recipe.training, {"steps": 10})
     assert contents(saved) == before
     assert not list(saved.glob(".*"))
-
-
-def test_pipelines_of_any_method_are_loaded_by_one_function(saved, tmp_path):
-    assert type(load_pipeline(saved)) is DDGANPipeline
-    generator = LatentMLPGenerator(hidden_dim=8)
-    DiffusionGANPipeline(generator, DiffusionGANScheduler(max_timesteps=20)).save_pretrained(tmp_path / "other")
-    other = load_pipeline(tmp_path / "other", dtype=torch.float64)
-    assert type(other) is DiffusionGANPipeline and other.generator.dtype == torch.float64
-    assert other.scheduler.config.max_timesteps == 20
-
-
-def test_other_pipelines_are_refused(saved):
-    index = saved / "model_index.json"
-    index.write_text(index.read_text().replace("DDGANPipeline", "DDPMPipeline"))
-    with pytest.raises(ValueError, match="must be a pipeline of gan_diffusion.*holds a 'DDPMPipeline'"):
-        load_pipeline(saved)
-    with pytest.raises(OSError, match="model_index.json"):
-        load_pipeline(saved / "generator")

@@ -281,11 +281,12 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
 
     def forward(
         self,
-        noise: Tensor,
+        noise: Tensor | None = None,
         u: Tensor | float = 1.0,
         noise_mode: str = "random",
         return_dict: bool = True,
         *,
+        styles: Tensor | None = None,
         generator: Generator | list[Generator] | None = None,
     ) -> SPIGANOutput | tuple[Tensor, Tensor]:
         """Makes samples of the straight path, at u = 1 of the data.
@@ -296,6 +297,7 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
             noise_mode: Noise of the synthesis layers: "random" (drawn anew), "const" (stored with the weights) or "none".
                 Networks for vectors have none.
             return_dict: Return a `SPIGANOutput` rather than a tuple.
+            styles: h(u) to paint from, (B, w_dim), instead of `noise` and `u`.
             generator: Source of the random layer noise: one for the batch, or a list with one per sample.
 
         Returns:
@@ -305,9 +307,12 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
             ValueError: If a shape, a position or `noise_mode` is not as described, or a list of generators is not as long
                 as the batch.
         """
-        state = self.embed(noise)
-        positions = expand_positions(u, state.shape[0], state.device)
-        styles = self.mapping(state, positions)
+        if (noise is None) == (styles is None):
+            raise ValueError("`noise` must be given, or else `styles`, and not both.")
+        if styles is None:
+            state = self.embed(noise)
+            positions = expand_positions(u, state.shape[0], state.device)
+            styles = self.mapping(state, positions)
         sample = self.synthesize(styles, noise_mode, generator)
         return SPIGANOutput(sample=sample, styles=styles) if return_dict else (sample, styles)
 
