@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 import ast
 import graphlib
+import json
+import os
+import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 import gan_diffusion
 
@@ -108,14 +112,53 @@ def test_lazy_list_and_type_checkers_see_the_same_names():
     assert typed == set(gan_diffusion.__all__) - {"__version__"}
 
 
-def test_the_wheel_holds_the_package_and_every_recipe(tmp_path):
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    modules = {str(f.relative_to(SOURCE.parent)) for f in SOURCE.rglob("*.py")}
-    assert modules <= names and "gan_diffusion/py.typed" in names
-    (data,) = {name.split("/")[0] for name in names if ".data/" in name}
-    for file in (ROOT / "pipelines").rglob("*.*"):
-        if file.is_file() and "__pycache__" not in file.parts:
-            assert f"{data}/data/share/gan_diffusion/{file.relative_to(ROOT)}" in names, file
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    """The wheel that is built from the source distribution, in an environment where nobody can import torch."""
+    folder = tmp_path_factory.mktemp("build")
+    for name in ("src", "pipelines"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    for pattern in ("*.cfg", "*.toml", "*.in", "*.txt", "*.md", "*.cff", "LICENSE"):
+        for file in ROOT.glob(pattern):
+            shutil.copy(file, folder)
+    (folder / "no_torch").mkdir()
+    (folder / "no_torch" / "torch.py").write_text("raise RuntimeError('the build imports torch')")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(folder)]
+    environment = {**os.environ, "PYTHONPATH": str(folder / "no_torch")}
+    done = subprocess.run(build, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (wheel,) = (folder / "dist").glob("*.whl")
+    return wheel
+
+
+def test_the_wheel_holds_the_package_and_every_recipe_and_nothing_else(wheel):
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    modules = {str(file.relative_to(SOURCE.parent)) for file in SOURCE.rglob("*.py")}
+    recipes = {
+        f"gan_diffusion/_recipes/{file.relative_to(ROOT / 'pipelines')}"
+        for file in (ROOT / "pipelines").rglob("*.*")
+        if file.is_file()
+    }
+    assert names == modules | recipes | {"gan_diffusion/py.typed"}
+
+
+def test_recipes_are_found_where_pip_puts_the_package(wheel, tmp_path):
+    target = tmp_path / "target"
+    install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    script = (
+        "import json; from gan_diffusion.recipes import Recipe, list_recipes; names = list_recipes(); "
+        "print(json.dumps([(name, str(Recipe.load(name).path)) for name in names]))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(target)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    found = dict(json.loads(done.stdout))
+    assert set(found) == {file.parent.name for file in (ROOT / "pipelines").glob("*/training.yaml")}
+    assert all(Path(path) == target / "gan_diffusion" / "_recipes" / name for name, path in found.items())
+
+
+def test_the_version_is_one(wheel):
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == gan_diffusion.__version__ == wheel.name.split("-")[1]

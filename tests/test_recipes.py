@@ -1,14 +1,11 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
-import importlib.util
 import json
-import re
+from pathlib import Path
 
 import pytest
 from accelerate import init_empty_weights
-from huggingface_hub import ModelCard
 
-import gan_diffusion
 from gan_diffusion.recipes import Recipe, list_recipes
 from gan_diffusion.training import DDGANArguments, DiffusionGANArguments, SPIGANArguments, parse_arguments
 
@@ -36,22 +33,7 @@ ARGUMENTS = {
     "DiffusionGANPipeline": DiffusionGANArguments,
     "SPIGANPipeline": SPIGANArguments,
 }
-# Generators that are large unless told otherwise, made small where their size does not matter.
-SMALL_CONFIGS = {
-    "NCSNppGenerator": {
-        "base_channels": 16,
-        "channel_multipliers": [1, 1],
-        "layers_per_block": 1,
-        "attention_resolutions": [],
-    },
-    "StyleGAN2Generator": {"sample_size": 8, "channel_max": 8, "latent_dim": 8, "w_dim": 8},
-    "SPIGANGenerator": {"sample_size": 8, "channel_max": 8, "w_dim": 8, "mapping_dim": 8},
-}
 NETWORKS = ("generator", "discriminator")
-
-
-def index_of(recipe: Recipe) -> dict:
-    return json.loads((recipe.path / "model_index.json").read_text())
 
 
 def build_without_weights(recipe: Recipe) -> dict:
@@ -75,29 +57,29 @@ class TestRecipe:
         for part, component in components.items():
             file = recipe.path / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
             written, known = json.loads(file.read_text()), dict(component.config)
-            assert set(written) - {"_class_name", "_diffusers_version"} == {k for k in known if not k.startswith("_")}
+            assert set(written) - {"_class_name"} == {k for k in known if not k.startswith("_")}
         if name in PUBLISHED_PARAMETERS:
             assert tuple(count_parameters(components[part]) for part in NETWORKS) == PUBLISHED_PARAMETERS[name]
 
-    def test_index_is_what_save_pretrained_writes(self, name, tmp_path):
+    def test_folder_holds_what_is_its_own_and_nothing_else(self, name):
         recipe = Recipe.load(name)
-        index = index_of(recipe)
-        pipeline_class = getattr(gan_diffusion, index["_class_name"])
-        # A small generator of the same class: the index names classes only.
-        generator = recipe.build("generator", **SMALL_CONFIGS.get(index["generator"][1], {}))
-        pipeline_class(generator, recipe.build("scheduler")).save_pretrained(tmp_path)
-        written = json.loads((tmp_path / "model_index.json").read_text())
-        for content in (index, written):
-            content.pop("_diffusers_version")
-        assert index == written
-        assert (recipe.path / "scheduler" / "scheduler_config.json").is_file() == ("scheduler" in written)
+        assert {str(file.relative_to(recipe.path)) for file in recipe.path.rglob("*.*")} == {
+            "generator/config.json", "discriminator/config.json", "scheduler/scheduler_config.json", "training.yaml",
+            "notes.md",
+        }  # fmt: skip
+
+    def test_components_fit_the_pipeline(self, name):
+        recipe = Recipe.load(name)
+        components = build_without_weights(recipe)
+        pipeline = recipe.pipeline_class(components["generator"], components["scheduler"])
+        assert type(pipeline).__name__ in ARGUMENTS
 
     def test_training_options_are_known_and_valid(self, name):
         recipe = Recipe.load(name)
         argv = ["--recipe", name, "--output_dir", "unused"]
         if "dataset_name" not in recipe.training:
             argv += ["--train_data_dir", "unused"]
-        arguments = parse_arguments(ARGUMENTS[index_of(recipe)["_class_name"]], "", argv)
+        arguments = parse_arguments(ARGUMENTS[recipe.pipeline_class.__name__], "", argv)
         for option, value in recipe.training.items():
             assert getattr(arguments, option) == value, option
 
@@ -106,53 +88,63 @@ class TestRecipe:
         batch, group = recipe.training["train_batch_size"], recipe.config("discriminator").get("stddev_group_size", 1)
         assert batch % min(batch, group) == 0
 
-    def test_card(self, name):
-        recipe = Recipe.load(name)
-        card = ModelCard.load(recipe.path / "README.md")
-        assert card.data.library_name == "gan_diffusion" and "diffusers" in card.data.tags
-        assert f"--recipe {name} " in card.text and "Published scores" in card.text
-        assert card.data.datasets in (None, [recipe.training.get("dataset_name")])
-        assert ("--train_data_dir path/to/images" in card.text) == ("dataset_name" not in recipe.training)
-        networks = build_without_weights(recipe)
-        for part in NETWORKS:
-            for stated in re.findall(rf"{part} ([\d.]+) million", card.text, re.IGNORECASE):
-                assert stated == f"{count_parameters(networks[part]) / 1e6:.1f}"
-
-    def test_card_says_what_is_not_published(self, name):
-        text = (Recipe.load(name).path / "README.md").read_text()
-        assert ("proposed, not published" in text) == (name in PROPOSED)
-        assert ("recalled, not verified" in text) == (name in PROPOSED)
-        if name not in SMALL:
-            assert 'No number on this card was measured by this project unless it stands under "Measured on' in text
-
-    def test_pipeline_file_shows_the_installed_class(self, name):
-        recipe = Recipe.load(name)
-        specification = importlib.util.spec_from_file_location("recipe_pipeline", recipe.path / "pipeline.py")
-        module = importlib.util.module_from_spec(specification)
-        specification.loader.exec_module(module)
-        index = index_of(recipe)
-        assert getattr(module, index["_class_name"]) is getattr(gan_diffusion, index["_class_name"])
+    def test_notes_say_what_is_not_published(self, name):
+        notes = Recipe.load(name).notes
+        assert ("proposed, not published" in notes) == (name in PROPOSED)
+        assert ("recalled, not verified" in notes) == (name in PROPOSED)
+        assert ("Scores of the paper" in notes) == (name not in SMALL)
 
 
-def test_a_recipe_can_be_a_folder(tmp_path):
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "model_index.json").write_text("{}")
-    assert Recipe.load(tmp_path / "mine").name == "mine"
-    with pytest.raises(ValueError, match="generator/config.json"):
-        Recipe.load(tmp_path / "mine").build("generator")
+@pytest.fixture
+def folder(tmp_path):
+    """A recipe of one's own."""
+    (tmp_path / "mine" / "generator").mkdir(parents=True)
+    (tmp_path / "mine" / "generator" / "config.json").write_text('{"_class_name": "MLPGenerator", "data_dim": 3}')
+    (tmp_path / "mine" / "training.yaml").write_text("dataset_name: digits\n")
+    return tmp_path / "mine"
+
+
+def test_a_recipe_can_be_a_folder(folder):
+    recipe = Recipe.load(folder)
+    assert recipe.name == "mine" and recipe.notes == "" and recipe.build("generator").sample_shape == (3,)
+    with pytest.raises(ValueError, match="must hold scheduler/scheduler_config.json"):
+        recipe.build("scheduler")
+
+
+@pytest.mark.parametrize("file", ["generator/config.json", "training.yaml"])
+def test_other_folders_are_refused(folder, file):
+    (folder / file).unlink()
+    with pytest.raises(ValueError, match="`recipe` must be one of .*, or a folder with"):
+        Recipe.load(folder)
+
+
+def test_names_come_before_folders_of_the_same_name(folder, monkeypatch):
+    folder.rename(folder.parent / "ddgan-digits")
+    monkeypatch.chdir(folder.parent)
+    assert Recipe.load("ddgan-digits").path != Recipe.load("./ddgan-digits").path == Path("ddgan-digits")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("generator/config.json", '{"_class_name": "os.system"}', "classes of gan_diffusion, got 'os.system'"),
+        ("generator/config.json", '{"_class_name": ', "must hold JSON in"),
+        ("generator/config.json", "[]", "must hold a JSON object"),
+        ("training.yaml", "digits", "must hold lines `option: value`"),
+        ("training.yaml", "a: [", "must hold YAML in"),
+        ("training.yaml", "a: !!python/object/apply:os.getcwd []", "must hold YAML in"),
+    ],
+)
+def test_damaged_recipes_are_refused(folder, file, text, message):
+    (folder / file).write_text(text)
+    recipe = Recipe.load(folder)
+    with pytest.raises(ValueError, match=message):
+        recipe.training if file == "training.yaml" else recipe.build("generator")  # noqa: B018
 
 
 def test_unknown_recipe_names_the_known_ones():
-    with pytest.raises(ValueError, match="'ddgan-nothing'.*ddgan-cifar10"):
+    with pytest.raises(ValueError, match="ddgan-cifar10.*got 'ddgan-nothing'"):
         Recipe.load("ddgan-nothing")
-
-
-def test_foreign_classes_are_refused(tmp_path):
-    (tmp_path / "generator").mkdir()
-    (tmp_path / "model_index.json").write_text("{}")
-    (tmp_path / "generator" / "config.json").write_text('{"_class_name": "os.system"}')
-    with pytest.raises(ValueError, match="os.system"):
-        Recipe.load(tmp_path).build("generator")
 
 
 def test_overrides_replace_config_values():
@@ -208,8 +200,8 @@ def test_unknown_options_are_refused(tmp_path, capsys):
     with pytest.raises((SystemExit, ValueError)):
         parse_arguments(DDGANArguments, "", ["--recipe", "ddgan-digits", "--output_dir", "o", "--learning_rat", "1"])
     recipe = tmp_path / "mine"
-    recipe.mkdir()
-    (recipe / "model_index.json").write_text("{}")
+    (recipe / "generator").mkdir(parents=True)
+    (recipe / "generator" / "config.json").write_text("{}")
     (recipe / "training.yaml").write_text("dataset_name: digits\nlerning_rate: 1\n")
     with pytest.raises(ValueError, match="lerning_rate"):
         parse_arguments(DDGANArguments, "", ["--recipe", str(recipe), "--output_dir", "o"])

@@ -1,16 +1,17 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Recipes: the published settings of each model as data, in the layout of a Hub repository without weights.
+"""
+Recipes: the settings of each model as data.
 
-`pipelines/<recipe>/` holds `model_index.json`, `generator/config.json`, `scheduler/scheduler_config.json`,
-`discriminator/config.json`, `training.yaml` (defaults of the training script's options), `README.md` (the model card) and
-`pipeline.py`.
+A recipe is a folder with `generator/config.json`, `discriminator/config.json`, `scheduler/scheduler_config.json`,
+`training.yaml` (defaults of the training script's options) and `notes.md` (what the model card says about the recipe).
+The class of the scheduler says which method it belongs to.
 """
 
 import json
-import sysconfig
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,26 @@ import yaml
 from .registry import MODULE_OF, load_class
 
 
-def _recipe_folders() -> list[Path]:
-    """Where recipes are looked for: the checkout the package runs from, then the installation's shared data."""
-    checkout = Path(__file__).parents[2] / "pipelines"
-    installed = Path(sysconfig.get_path("data")) / "share" / "gan_diffusion" / "pipelines"
-    return [folder for folder in (checkout, installed) if folder.is_dir()]
+_CONFIG_FILES = {
+    "generator": "config.json",
+    "discriminator": "config.json",
+    "scheduler": "scheduler_config.json",
+}
+
+
+def _recipes_folder() -> Path:
+    """The recipes inside the installed package, or the top-level folder `pipelines` of a checkout."""
+    installed = Path(str(files(__package__) / "_recipes"))
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "pipelines"
+
+
+def _is_recipe(folder: Path) -> bool:
+    return (folder / "generator" / "config.json").is_file() and (folder / "training.yaml").is_file()
 
 
 def list_recipes() -> list[str]:
     """Names of all recipes that can be loaded by name, sorted."""
-    return sorted({index.parent.name for folder in _recipe_folders() for index in folder.glob("*/model_index.json")})
+    return sorted(folder.name for folder in _recipes_folder().glob("*") if _is_recipe(folder))
 
 
 @dataclass(frozen=True)
@@ -50,59 +61,112 @@ class Recipe:
         Finds a recipe.
 
         Args:
-            name_or_path (`str` or `Path`): A name of [`list_recipes`] or the path of a folder with the same layout.
+            name_or_path (`str` or `Path`):
+                A name of [`list_recipes`], or the path of a folder with the same files. A name comes first: write
+                `./name` for a folder in the current directory.
 
         Raises:
-            ValueError: if there is no such recipe, or the folder is not one.
+            ValueError: If there is no such recipe, or the folder is not one.
         """
-        candidates = [Path(name_or_path), *(folder / str(name_or_path) for folder in _recipe_folders())]
-        for path in candidates:
-            if (path / "model_index.json").is_file():
-                return cls(path.resolve().name, path)
+        known = list_recipes()
+        if str(name_or_path) in known:
+            return cls(str(name_or_path), _recipes_folder() / name_or_path)
+        path = Path(name_or_path)
+        if _is_recipe(path):
+            return cls(path.resolve().name, path)
         raise ValueError(
-            f"`recipe` {str(name_or_path)!r} is neither a folder with a model_index.json nor one of {list_recipes()}."
+            f"`recipe` must be one of {known}, or a folder with generator/config.json and training.yaml, "
+            f"got {str(name_or_path)!r}."
         )
 
     @property
-    def training(self) -> dict:
-        """The options of training.yaml."""
-        return yaml.safe_load((self.path / "training.yaml").read_text())
+    def training(self) -> dict[str, Any]:
+        """
+        The options of training.yaml.
+
+        Raises:
+            ValueError: If the file does not hold options with their values.
+        """
+        file = self.path / "training.yaml"
+        try:
+            options = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"`recipe` must hold YAML in {file}, got: {error}") from error
+        if not isinstance(options, dict):
+            raise ValueError(f"`recipe` must hold lines `option: value` in {file}, got {options!r}.")
+        return options
+
+    @property
+    def notes(self) -> str:
+        """The text of notes.md, empty if the recipe has none."""
+        file = self.path / "notes.md"
+        return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+
+    @property
+    def pipeline_class(self) -> type:
+        """
+        Class of the pipeline that samples: the one of the scheduler's method.
+
+        Raises:
+            ValueError: If the scheduler's config is missing or names a class that this package does not have.
+        """
+        return load_class(self.component_class("scheduler").__name__.replace("Scheduler", "Pipeline"))
 
     def component_class(self, name: str) -> type:
         """
-        Class of the component in subfolder `name`: "generator", "discriminator" or "scheduler".
+        Class of a component.
+
+        Args:
+            name (`str`): `"generator"`, `"discriminator"` or `"scheduler"`.
 
         Raises:
-            ValueError: if the config names a class that this package does not have.
+            ValueError: If the config is missing or names a class that this package does not have.
         """
         class_name = self.config(name).get("_class_name")
         if class_name not in MODULE_OF:
             raise ValueError(
-                f"Recipe {self.name!r} names the {name} class {class_name!r}, which gan_diffusion does not have."
+                f"`recipe` must name classes of gan_diffusion, got {class_name!r} as the {name} of {self.name!r}."
             )
         return load_class(class_name)
 
     def config(self, name: str) -> dict[str, Any]:
-        """Config of the component in subfolder `name`, as it stands in the recipe."""
-        file = self.path / name / ("scheduler_config.json" if name == "scheduler" else "config.json")
-        if not file.is_file():
-            raise ValueError(f"Recipe {self.name!r} has no {file.relative_to(self.path)}.")
-        return json.loads(file.read_text())
+        """
+        Config of a component, as it stands in the recipe.
 
-    def build(self, name: str, **overrides):
+        Args:
+            name (`str`): `"generator"`, `"discriminator"` or `"scheduler"`.
+
+        Raises:
+            ValueError: If the file is missing or does not hold a JSON object.
+        """
+        file = self.path / name / _CONFIG_FILES[name]
+        if not file.is_file():
+            raise ValueError(f"`recipe` must hold {file.relative_to(self.path)}, {self.name!r} does not.")
+        try:
+            config = json.loads(file.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"`recipe` must hold JSON in {file}, got: {error}") from error
+        if not isinstance(config, dict):
+            raise ValueError(f"`recipe` must hold a JSON object in {file}, got {config!r}.")
+        return config
+
+    def build(self, name: str, **overrides: Any) -> Any:
         """
         Makes a component with fresh weights from its config.
 
         Args:
-            name (`str`): "generator", "discriminator" or "scheduler".
-            overrides: Config values to replace.
+            name (`str`): `"generator"`, `"discriminator"` or `"scheduler"`.
+            overrides (`Any`): Config values to replace.
 
         Raises:
-            ValueError: if an override is not an argument of the component.
+            ValueError: If the config cannot be used, or an override is not a value of it.
         """
         component_class = self.component_class(name)
-        config = component_class.load_config(self.path, subfolder=name)
-        unknown = set(overrides) - set(config)
+        config = self.config(name)
+        unknown = sorted(set(overrides) - set(config))
         if unknown:
-            raise ValueError(f"{component_class.__name__} has no config value {sorted(unknown)}.")
+            raise ValueError(
+                f"`overrides` must be config values of {component_class.__name__}, got {unknown}. "
+                f"It has {sorted(key for key in config if not key.startswith('_'))}."
+            )
         return component_class.from_config({**config, **overrides})

@@ -39,17 +39,12 @@ def blocks(language: str) -> list:
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A working directory with the pipelines that the digits recipes leave, untrained."""
-    import gan_diffusion
-
     torch.manual_seed(0)
-    for method, pipeline_class in {
-        "ddgan": gan_diffusion.DDGANPipeline,
-        "diffusion-gan": gan_diffusion.DiffusionGANPipeline,
-        "spi-gan": gan_diffusion.SPIGANPipeline,
-    }.items():
+    for method in ("ddgan", "diffusion-gan", "spi-gan"):
         recipe = Recipe.load(f"{method}-digits")
-        pipeline = pipeline_class(recipe.build("generator"), recipe.build("scheduler"))
-        save_repository(tmp_path / "runs" / recipe.name, pipeline, recipe.build("discriminator"), recipe, {})
+        pipeline = recipe.pipeline_class(recipe.build("generator"), recipe.build("scheduler"))
+        discriminator = recipe.build("discriminator")
+        save_repository(tmp_path / "runs" / recipe.name, pipeline, discriminator, recipe, recipe.training, {})
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

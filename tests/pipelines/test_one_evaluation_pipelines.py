@@ -176,7 +176,7 @@ def test_vectors():
     spi_gan = finish(SPIGANPipeline(SPIGANGenerator(data_dim=2, w_dim=8, mapping_dim=8), SPIGANScheduler()))
     for pipeline in (diffusion_gan, spi_gan):
         assert pipeline(5, output_type="np").images.shape == (5, 2)
-        with pytest.raises(ValueError, match="vectors"):
+        with pytest.raises(ValueError, match="samples of shape"):
             pipeline(5)
 
 

@@ -45,7 +45,8 @@ generator.push_to_hub("user/tiny-generator")
 scheduler.push_to_hub("user/tiny-scheduler")
 discriminator.push_to_hub("user/tiny-discriminator")
 
-save_repository(folder / "published", pipeline, discriminator, Recipe.load("ddgan-digits"), {"steps": 5})
+recipe = Recipe.load("ddgan-digits")
+save_repository(folder / "published", pipeline, discriminator, recipe, recipe.training, {"steps": 5})
 create_repo("user/published")
 commits = [upload_folder(repo_id="user/published", folder_path=folder / "published").oid for _ in range(2)]
 # To a repository that has a card: only the weights may change.
@@ -185,7 +186,7 @@ def test_pushed_files(hub, pushed):
 
 def test_published_repository_keeps_its_card(hub, pushed):
     files = hub.files("user/published")
-    assert {"pipeline.py", "measurements.json", "discriminator/config.json"} <= set(files)
+    assert {"pipeline.py", "training.yaml", "measurements.json", "discriminator/config.json"} <= set(files)
     assert ModelCard(files["README.md"].decode()).data.library_name == "gan_diffusion"
     assert "| steps | 5 |" in files["README.md"].decode()
 

@@ -4,8 +4,9 @@
 """Loads a saved pipeline without being told its method."""
 
 from pathlib import Path
+from typing import Any
 
-from diffusers import DiffusionPipeline
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from ..registry import MODULE_OF, load_class
 
@@ -14,24 +15,34 @@ _PIPELINES = tuple(name for name, module in MODULE_OF.items() if module.startswi
 _LOCATION_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
 
 
-def load_pipeline(pretrained_model_name_or_path: str | Path, **kwargs) -> DiffusionPipeline:
+def load_pipeline(pretrained_model_name_or_path: str | Path, **kwargs: Any) -> DiffusionPipeline:
     """
     Loads a saved pipeline of whichever method.
 
     Args:
-        pretrained_model_name_or_path (`str` or `Path`): Folder or Hub name.
-        kwargs: Arguments of `from_pretrained`.
+        pretrained_model_name_or_path (`str` or `Path`):
+            Folder or Hub name.
+        kwargs (`Any`):
+            Arguments of `from_pretrained`.
+
+    Returns:
+        [`DiffusionPipeline`]: The pipeline, of the class that it was saved from.
 
     Raises:
-        ValueError: if it is not a pipeline of this package.
+        ValueError: If there is no pipeline of this package.
     """
-    config = DiffusionPipeline.load_config(
-        pretrained_model_name_or_path, **{name: kwargs[name] for name in _LOCATION_OPTIONS if name in kwargs}
-    )
+    location = {name: kwargs[name] for name in _LOCATION_OPTIONS if name in kwargs}
+    try:
+        config = DiffusionPipeline.load_config(pretrained_model_name_or_path, **location)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            "`pretrained_model_name_or_path` must be a folder with a model_index.json or the name of such a repository on the "
+            f"Hub, got {str(pretrained_model_name_or_path)!r}. Check the name, and for the Hub the connection. ({error})"
+        ) from error
     class_name = config.get("_class_name")
     if class_name not in _PIPELINES:
         raise ValueError(
-            f"`pretrained_model_name_or_path` must be a pipeline of gan_diffusion, one of {_PIPELINES}; "
-            f"{str(pretrained_model_name_or_path)!r} holds a {class_name!r}."
+            f"`pretrained_model_name_or_path` must hold one of the pipelines {_PIPELINES}, "
+            f"got {str(pretrained_model_name_or_path)!r} with a {class_name!r}. Load it with its own library."
         )
     return load_class(class_name).from_pretrained(pretrained_model_name_or_path, **kwargs)

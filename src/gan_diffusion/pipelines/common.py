@@ -3,20 +3,42 @@
 
 """What the pipelines of all methods share. Not itself a pipeline: a Hub repository's pipeline.py may name only one."""
 
+import inspect
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
+import numpy as np
+import PIL.Image
 import torch
 from diffusers.image_processor import VaeImageProcessor
+from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
+from diffusers.utils.torch_utils import is_compiled_module, randn_tensor
+
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
+
+Samples = list[PIL.Image.Image] | np.ndarray | torch.Tensor
 
 
 class GANPipelineMixin:
-    """Input checks, callback and postprocessing for a pipeline with a component `generator`."""
+    """
+    Checks, starting noise, callback and postprocessing for a pipeline with the components `generator` and `scheduler`.
 
+    A subclass says in `_generator_parameters` what its generator's forward must take, and in `_generator_attributes` what
+    else the generator must have; a name such as `config.latent_dim` is looked up in its config. A generator that has
+    `config.num_class_embeds` is class-conditional, and its forward takes `class_labels`.
+    """
+
+    generator: Any
+    scheduler: Any
     model_cpu_offload_seq = "generator"
     _callback_tensor_inputs = ["latents"]
+    _generator_parameters: tuple[str, ...]
+    _generator_attributes: tuple[str, ...]
     _num_timesteps = 0
+    _interrupt = False
 
     @property
     def num_timesteps(self) -> int:
@@ -24,41 +46,113 @@ class GANPipelineMixin:
         return self._num_timesteps
 
     @property
+    def interrupt(self) -> bool:
+        """Whether the rest of the call is skipped. A callback asks for that by `pipeline._interrupt = True`."""
+        return self._interrupt
+
+    @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one sample: (C, H, W) for images, (D,) for vectors."""
         return self.generator.sample_shape
 
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of the noise that one sample starts from."""
+        return self.sample_shape
+
+    def prepare_latents(
+        self,
+        batch_size: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        generator: torch.Generator | list[torch.Generator] | None,
+        latents: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """
+        Makes the noise that samples start from.
+
+        Args:
+            batch_size (`int`): Number of samples.
+            dtype (`torch.dtype`): Type of the result.
+            device (`torch.device`): Device of the result.
+            generator (`torch.Generator` or `list[torch.Generator]`): One, or one per sample; `None` for the global one.
+            latents (`torch.Tensor` of shape (B, *latent_shape), *optional*): Used instead of drawing.
+
+        Returns:
+            `torch.Tensor` of shape (B, *latent_shape): standard normal noise, or `latents`.
+        """
+        if latents is not None:
+            return latents.to(device=device, dtype=dtype)
+        latents = randn_tensor((batch_size, *self.latent_shape), generator=generator, device=device, dtype=dtype)
+        return latents * self.scheduler.init_noise_sigma
+
     def check_inputs(
         self,
         batch_size: int,
-        class_labels: list[int] | torch.Tensor | None,
-        latents: torch.Tensor | None,
-        latent_shape: tuple[int, ...],
-        output_type: str,
-        callback_on_step_end_tensor_inputs: Sequence[str],
+        class_labels: list[int] | torch.Tensor | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        latents: torch.Tensor | None = None,
+        output_type: str = "pil",
+        callback_on_step_end: Callable | None = None,
+        callback_on_step_end_tensor_inputs: Sequence[str] = (),
     ) -> None:
         """
-        Checks what only the pipeline can check; networks and scheduler check the rest.
+        Checks the arguments of a call, before anything is computed. Network and scheduler check the rest.
+
+        Args:
+            batch_size (`int`): See `__call__`, like the others.
+            class_labels (`list[int]` or `torch.Tensor` of shape (B,), *optional*): Labels.
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*): Source of random numbers.
+            latents (`torch.Tensor` of shape (B, *latent_shape), *optional*): Starting noise.
+            output_type (`str`, defaults to `"pil"`): Form of the samples.
+            callback_on_step_end (`Callable`, *optional*): Callback.
+            callback_on_step_end_tensor_inputs (`Sequence[str]`, defaults to `()`): What it wants to see.
 
         Raises:
-            ValueError: naming the argument.
+            TypeError: If an argument is not of the type described.
+            ValueError: If an argument is out of range or does not fit the model.
         """
+        if not isinstance(batch_size, Integral) or isinstance(batch_size, bool):
+            raise TypeError(f"`batch_size` must be an int, got {batch_size!r}.")
         if batch_size < 1:
             raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
-        if output_type not in ("pil", "np", "pt", "latent"):
-            raise ValueError(f"`output_type` must be 'pil', 'np', 'pt' or 'latent', got {output_type!r}.")
-        if output_type == "pil" and len(self.sample_shape) != 3:
-            raise ValueError("`output_type` 'pil' needs an image model; this one makes vectors: use 'pt' or 'np'.")
+        if output_type not in OUTPUT_TYPES:
+            raise ValueError(f"`output_type` must be one of {OUTPUT_TYPES}, got {output_type!r}.")
+        if output_type == "pil" and (len(self.sample_shape) != 3 or self.sample_shape[0] > 4):
+            raise ValueError(
+                f"`output_type` must be 'np', 'pt' or 'latent' for samples of shape {self.sample_shape}, got 'pil'."
+            )
+        if callback_on_step_end is not None and not callable(callback_on_step_end):
+            raise TypeError(f"`callback_on_step_end` must be a function or None, got {callback_on_step_end!r}.")
         unknown = set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs)
         if unknown:
             raise ValueError(
-                f"`callback_on_step_end_tensor_inputs` may name {self._callback_tensor_inputs}, got {sorted(unknown)}."
+                f"`callback_on_step_end_tensor_inputs` must be among {self._callback_tensor_inputs}, "
+                f"got {sorted(unknown)}."
             )
-        shape = (batch_size, *latent_shape)
-        if latents is not None and tuple(latents.shape) != shape:
-            raise ValueError(f"`latents` must have shape {shape}, got {tuple(latents.shape)}.")
-        if class_labels is not None and len(class_labels) != batch_size:
-            raise ValueError(f"`class_labels` must hold {batch_size} labels, one per image, got {len(class_labels)}.")
+        _check_generators(generator, batch_size)
+        check_latents("latents", latents, (batch_size, *self.latent_shape))
+        _check_class_labels(class_labels, batch_size, self.generator.config.get("num_class_embeds"))
+
+    def _check_components(self, generator: Any, scheduler: Any, scheduler_class: type) -> None:
+        """Refuses components that the pipeline cannot work with."""
+        model = generator._orig_mod if is_compiled_module(generator) else generator
+        parameters = inspect.signature(type(model).forward).parameters if isinstance(model, ModelMixin) else ()
+        has_all = all(_has(model, name) for name in self._generator_attributes)
+        if not has_all or not set(self._generator_parameters) <= set(parameters):
+            attributes = ", ".join(f"`{name}`" for name in self._generator_attributes)
+            raise TypeError(
+                f"`generator` must be a diffusers ModelMixin with {attributes} and "
+                f"forward({', '.join(self._generator_parameters)}), got {type(model).__name__}."
+            )
+        if not isinstance(scheduler, scheduler_class):
+            raise TypeError(f"`scheduler` must be a {scheduler_class.__name__}, got {type(scheduler).__name__}.")
+
+    def _condition(self, class_labels: list[int] | torch.Tensor | None) -> dict[str, torch.Tensor]:
+        """The keyword arguments that condition the generator, on its device."""
+        if class_labels is None:
+            return {}
+        return {"class_labels": torch.as_tensor(class_labels, dtype=torch.int64, device=self._execution_device)}
 
     def _call_back(
         self,
@@ -71,7 +165,10 @@ class GANPipelineMixin:
         """Shows the state after a step to the user's callback, and returns what it makes of it."""
         if callback is None:
             return latents
-        return callback(self, step, timestep, dict.fromkeys(names, latents)).pop("latents", latents)
+        callback_outputs = callback(self, step, timestep, dict.fromkeys(names, latents))
+        if not isinstance(callback_outputs, dict):
+            raise TypeError(f"`callback_on_step_end` must return a dict, got {callback_outputs!r}.")
+        return callback_outputs.pop("latents", latents)
 
     def _output(self, latents: torch.Tensor, output_type: str, return_dict: bool) -> ImagePipelineOutput | tuple:
         """What a call returns."""
@@ -79,10 +176,73 @@ class GANPipelineMixin:
         self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
-    def _postprocess(self, latents: torch.Tensor, output_type: str):
+    def _postprocess(self, latents: torch.Tensor, output_type: str) -> Samples:
         if output_type == "latent":
             return latents
         if latents.ndim == 4:
             # numpy knows no bfloat16.
             return VaeImageProcessor(vae_scale_factor=1).postprocess(latents.float(), output_type=output_type)
         return latents.float().cpu().numpy() if output_type == "np" else latents
+
+
+def _has(model: Any, name: str) -> bool:
+    if name.startswith("config."):
+        return name.removeprefix("config.") in getattr(model, "config", ())
+    return hasattr(model, name)
+
+
+def _check_generators(generator: Any, batch_size: int) -> None:
+    generators = generator if isinstance(generator, list) else [generator]
+    if generator is not None and not all(isinstance(entry, torch.Generator) for entry in generators):
+        raise TypeError(f"`generator` must be a torch.Generator or a list of them, got {generator!r}.")
+    if isinstance(generator, list) and len(generator) != batch_size:
+        raise ValueError(f"`generator` must be one, or a list of {batch_size}, one per sample, got {len(generator)}.")
+
+
+def check_latents(name: str, latents: Any, shape: tuple[int, ...]) -> None:
+    """
+    Checks noise that the user gave.
+
+    Args:
+        name (`str`): Name of the argument.
+        latents (`torch.Tensor`, *optional*): The noise.
+        shape (`tuple[int, ...]`): Shape that it must have.
+
+    Raises:
+        TypeError: If it is not a tensor of floating-point numbers.
+        ValueError: If it has another shape or is not finite.
+    """
+    if latents is None:
+        return
+    if not isinstance(latents, torch.Tensor) or not latents.is_floating_point():
+        kind = latents.dtype if isinstance(latents, torch.Tensor) else type(latents).__name__
+        raise TypeError(f"`{name}` must be a torch.Tensor of floating-point numbers, got {kind}.")
+    if tuple(latents.shape) != shape:
+        raise ValueError(f"`{name}` must have shape {shape}, got {tuple(latents.shape)}.")
+    if not latents.isfinite().all():
+        raise ValueError(f"`{name}` must be finite numbers, got infinite ones or NaN.")
+
+
+def _check_class_labels(class_labels: Any, batch_size: int, num_classes: int | None) -> None:
+    if class_labels is None:
+        if num_classes is not None:
+            raise ValueError(
+                f"`class_labels` must hold one label per sample for this class-conditional model, 0 to {num_classes - 1}, "
+                "got None."
+            )
+        return
+    if num_classes is None:
+        raise ValueError(f"`class_labels` must be None, since this model is unconditional, got {class_labels!r}.")
+    if isinstance(class_labels, torch.Tensor):
+        is_integer = class_labels.dtype in (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+    else:
+        is_integer = isinstance(class_labels, list) and all(
+            isinstance(label, Integral) and not isinstance(label, bool) for label in class_labels
+        )
+    if not is_integer:
+        raise TypeError(f"`class_labels` must be a list of ints or a torch.Tensor of integers, got {class_labels!r}.")
+    labels = torch.as_tensor(class_labels)
+    if labels.shape != (batch_size,):
+        raise ValueError(f"`class_labels` must have shape ({batch_size},), one per sample, got {tuple(labels.shape)}.")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(f"`class_labels` must be between 0 and {num_classes - 1}, got {labels.tolist()}.")

@@ -6,8 +6,9 @@ from collections.abc import Callable
 import torch
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
-from diffusers.utils.torch_utils import randn_tensor
 
+from ..models.generators.latent_mlp import LatentMLPGenerator
+from ..models.generators.stylegan2 import StyleGAN2Generator
 from ..schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
 from .common import GANPipelineMixin
 
@@ -17,10 +18,15 @@ class DiffusionGANPipeline(GANPipelineMixin, DiffusionPipeline):
     Images (or vectors) from a Diffusion-GAN (arXiv 2206.02262) in one network evaluation.
 
     Args:
-        generator ([`StyleGAN2Generator`] or [`LatentMLPGenerator`]):
-            The network G(z) -> x. (The random-number argument of `__call__` has the same name, as everywhere in diffusers.)
+        generator ([`StyleGAN2Generator`], [`LatentMLPGenerator`] or another `ModelMixin`):
+            The network G(z) -> x. One of your own needs `sample_shape`, `config.latent_dim` (the width of z) and
+            `forward(latent, truncation_psi, noise_mode, generator)`. (The random-number argument of `__call__` has the same
+            name as this component, as everywhere in diffusers.)
         scheduler ([`DiffusionGANScheduler`]):
             The noise that the generator was trained through; sampling does not use it.
+
+    Raises:
+        TypeError: If a component is not as described.
 
     Examples:
 
@@ -34,9 +40,20 @@ class DiffusionGANPipeline(GANPipelineMixin, DiffusionPipeline):
     ```
     """
 
-    def __init__(self, generator: ModelMixin, scheduler: DiffusionGANScheduler):
+    _generator_attributes = ("sample_shape", "config.latent_dim")
+    _generator_parameters = ("latent", "truncation_psi", "noise_mode", "generator")
+
+    def __init__(
+        self, generator: StyleGAN2Generator | LatentMLPGenerator | ModelMixin, scheduler: DiffusionGANScheduler
+    ):
         super().__init__()
+        self._check_components(generator, scheduler, DiffusionGANScheduler)
         self.register_modules(generator=generator, scheduler=scheduler)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of z for one sample, (latent_dim,)."""
+        return (self.generator.config.latent_dim,)
 
     @torch.no_grad()
     def __call__(
@@ -60,53 +77,54 @@ class DiffusionGANPipeline(GANPipelineMixin, DiffusionPipeline):
             batch_size (`int`, defaults to 1):
                 Number of samples.
             class_labels (`list[int]` or `torch.Tensor` of shape (B,), *optional*):
-                One label per image, for class-conditional models.
+                One label per sample. A class-conditional model needs them, another takes none.
             truncation_psi (`float`, defaults to 1.0):
                 Below 1 styles are drawn towards their mean: more typical samples, less variety.
             noise_mode (`str`, defaults to `"random"`):
-                Layer noise of a StyleGAN2 generator: `"random"`, `"const"` (the same for every image) or `"none"`.
+                Noise of the synthesis layers: `"random"`, `"const"` (the same for every image) or `"none"`.
             num_inference_steps (`int`, *optional*):
                 1, which is also the default; no other number is possible.
-            generator (`torch.Generator` or a list with one per sample, *optional*):
-                Makes the result reproducible, layer noise included.
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
+                Makes the result reproducible, layer noise included; a list holds one per sample.
             latents (`torch.Tensor` of shape (B, latent_dim), *optional*):
                 z, standard normal, instead of drawing it.
             output_type (`str`, defaults to `"pil"`):
-                `"pil"`; `"np"` (B, H, W, C) or `"pt"` (B, C, H, W) with values in [0, 1]; or `"latent"`, the raw output, mostly
-                in [-1, 1]. Vectors are returned as they are by `"pt"`, `"np"` and `"latent"`.
+                `"pil"`; `"np"` (B, H, W, C) or `"pt"` (B, C, H, W) with values in [0, 1]; or `"latent"`, the raw samples,
+                mostly in [-1, 1]. Vectors are returned as they are by `"pt"`, `"np"` and `"latent"`.
             return_dict (`bool`, defaults to `True`):
                 Whether to return an [`~diffusers.ImagePipelineOutput`] instead of a tuple.
             callback_on_step_end (`Callable`, *optional*):
-                Called after the evaluation with the pipeline, the step's index, the timestep and a dict with the output under
-                `"latents"`; what it returns replaces it.
+                Called after every evaluation with the pipeline, the number of the step, the timestep and a dict of the
+                tensors named in `callback_on_step_end_tensor_inputs`. It returns a dict; the tensors in it replace them.
             callback_on_step_end_tensor_inputs (`list[str]`, defaults to `["latents"]`):
-                Tensors to hand to the callback; must be in `_callback_tensor_inputs`.
+                Tensors that the callback gets; only `"latents"` is possible.
 
         Returns:
-            [`~diffusers.ImagePipelineOutput`] or `tuple`: the samples, as `.images` or as the first element.
+            [`~diffusers.ImagePipelineOutput`] or `tuple`: The samples, as `.images` or as the first element.
 
         Raises:
-            ValueError: if an argument is out of range or does not fit the model.
+            TypeError: If an argument is of a wrong type.
+            ValueError: If an argument is out of range or does not fit the model.
         """
-        latent_shape = (self.generator.config.latent_dim,)
         self.check_inputs(
-            batch_size, class_labels, latents, latent_shape, output_type, callback_on_step_end_tensor_inputs
+            batch_size,
+            class_labels,
+            generator,
+            latents,
+            output_type,
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
         )
-        device = self._execution_device
-        dtype = self.generator.dtype
-
+        device, dtype = self._execution_device, self.generator.dtype
         self.scheduler.set_timesteps(num_inference_steps, device=device)
         self._num_timesteps = len(self.scheduler.timesteps)
-        if class_labels is not None:
-            class_labels = torch.as_tensor(class_labels, device=device)
-        if latents is None:
-            latents = randn_tensor((batch_size, *latent_shape), generator=generator, device=device, dtype=dtype)
-        latents = latents.to(device=device, dtype=dtype)
+        self._interrupt = False
+        options = {"truncation_psi": truncation_psi, "noise_mode": noise_mode, "generator": generator}
+        options |= self._condition(class_labels)
+        latents = self.prepare_latents(batch_size, dtype, device, generator, latents)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            latents = self.generator(
-                latents, class_labels, truncation_psi=truncation_psi, noise_mode=noise_mode, generator=generator
-            ).sample
+            latents = self.generator(latents, **options).sample
             latents = self._call_back(callback_on_step_end, callback_on_step_end_tensor_inputs, i, t, latents)
 
         return self._output(latents, output_type, return_dict)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 import torch
 from diffusers.models.modeling_utils import ModelMixin
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
-from diffusers.utils.torch_utils import randn_tensor
 
+from ..models.generators.spi_gan import SPIGANGenerator
 from ..schedulers.scheduling_spi_gan import SPIGANScheduler
-from .common import GANPipelineMixin
+from .common import GANPipelineMixin, Samples, check_latents
 
 
 class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
@@ -17,11 +17,15 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
     Images (or vectors) from an SPI-GAN (arXiv 2206.14464) in one evaluation of the synthesis network.
 
     Args:
-        generator ([`SPIGANGenerator`]):
-            Embedding, mapping and synthesis. (The random-number argument of `__call__` has the same name, as everywhere in
-            diffusers.)
+        generator ([`SPIGANGenerator`] or another `ModelMixin`):
+            Embedding, mapping and synthesis. One of your own needs `sample_shape`, `noise_shape` and
+            `forward(noise, u, noise_mode, styles, generator)`, which returns `.sample` and `.styles`. (The random-number
+            argument of `__call__` has the same name as this component, as everywhere in diffusers.)
         scheduler ([`SPIGANScheduler`]):
             The straight path that the generator was trained on; sampling takes its end, u = 1.
+
+    Raises:
+        TypeError: If a component is not as described.
 
     Examples:
 
@@ -35,22 +39,24 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
     ```
     """
 
-    def __init__(self, generator: ModelMixin, scheduler: SPIGANScheduler):
+    _generator_attributes = ("sample_shape", "noise_shape")
+    _generator_parameters = ("noise", "u", "noise_mode", "styles", "generator")
+
+    def __init__(self, generator: SPIGANGenerator | ModelMixin, scheduler: SPIGANScheduler):
         super().__init__()
+        self._check_components(generator, scheduler, SPIGANScheduler)
         self.register_modules(generator=generator, scheduler=scheduler)
 
-    def _noise(self, batch_size: int, generator, latents: torch.Tensor | None) -> torch.Tensor:
-        """Noise for the generator, or the `latents` that were given, on the right device."""
-        device, dtype = self._execution_device, self.generator.dtype
-        if latents is None:
-            shape = (batch_size, *self.generator.noise_shape)
-            return randn_tensor(shape, generator=generator, device=device, dtype=dtype)
-        return latents.to(device=device, dtype=dtype)
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Shape of the noise for one sample: that of the sample, unless the generator has no initial embedding."""
+        return self.generator.noise_shape
 
     @torch.no_grad()
     def __call__(
         self,
         batch_size: int = 1,
+        class_labels: list[int] | torch.Tensor | None = None,
         u: float | torch.Tensor = 1.0,
         noise_mode: str = "random",
         num_inference_steps: int | None = None,
@@ -67,43 +73,54 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
         Args:
             batch_size (`int`, defaults to 1):
                 Number of samples.
+            class_labels (`list[int]` or `torch.Tensor` of shape (B,), *optional*):
+                One label per sample. A class-conditional model needs them, another takes none.
             u (`float` or `torch.Tensor` of shape (B,), defaults to 1.0):
                 Position on the path in [0, 1]: 1 gives images, less gives images mixed with noise.
             noise_mode (`str`, defaults to `"random"`):
                 Noise of the synthesis layers: `"random"`, `"const"` (the same for every image) or `"none"`.
             num_inference_steps (`int`, *optional*):
                 1, which is also the default; no other number is possible.
-            generator (`torch.Generator` or a list with one per sample, *optional*):
-                Makes the result reproducible, layer noise included.
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
+                Makes the result reproducible, layer noise included; a list holds one per sample.
             latents (`torch.Tensor` of shape (B, *noise_shape), *optional*):
-                Standard normal noise, instead of drawing it: of the shape of the samples, unless the generator has no initial
-                embedding.
+                Standard normal noise, instead of drawing it.
             output_type (`str`, defaults to `"pil"`):
-                `"pil"`; `"np"` (B, H, W, C) or `"pt"` (B, C, H, W) with values in [0, 1]; or `"latent"`, the raw output, mostly
-                in [-1, 1]. Vectors are returned as they are by `"pt"`, `"np"` and `"latent"`.
+                `"pil"`; `"np"` (B, H, W, C) or `"pt"` (B, C, H, W) with values in [0, 1]; or `"latent"`, the raw samples,
+                mostly in [-1, 1]. Vectors are returned as they are by `"pt"`, `"np"` and `"latent"`.
             return_dict (`bool`, defaults to `True`):
                 Whether to return an [`~diffusers.ImagePipelineOutput`] instead of a tuple.
             callback_on_step_end (`Callable`, *optional*):
-                Called after the evaluation with the pipeline, the step's index, the timestep and a dict with the output under
-                `"latents"`; what it returns replaces it.
+                Called after every evaluation with the pipeline, the number of the step, the timestep and a dict of the
+                tensors named in `callback_on_step_end_tensor_inputs`. It returns a dict; the tensors in it replace them.
             callback_on_step_end_tensor_inputs (`list[str]`, defaults to `["latents"]`):
-                Tensors to hand to the callback; must be in `_callback_tensor_inputs`.
+                Tensors that the callback gets; only `"latents"` is possible.
 
         Returns:
-            [`~diffusers.ImagePipelineOutput`] or `tuple`: the samples, as `.images` or as the first element.
+            [`~diffusers.ImagePipelineOutput`] or `tuple`: The samples, as `.images` or as the first element.
 
         Raises:
-            ValueError: if an argument is out of range or does not fit the model.
+            TypeError: If an argument is of a wrong type.
+            ValueError: If an argument is out of range or does not fit the model.
         """
         self.check_inputs(
-            batch_size, None, latents, self.generator.noise_shape, output_type, callback_on_step_end_tensor_inputs
+            batch_size,
+            class_labels,
+            generator,
+            latents,
+            output_type,
+            callback_on_step_end,
+            callback_on_step_end_tensor_inputs,
         )
-        self.scheduler.set_timesteps(num_inference_steps, device=self._execution_device)
+        device, dtype = self._execution_device, self.generator.dtype
+        self.scheduler.set_timesteps(num_inference_steps, device=device)
         self._num_timesteps = len(self.scheduler.timesteps)
-        latents = self._noise(batch_size, generator, latents)
+        self._interrupt = False
+        options = {"u": u, "noise_mode": noise_mode, "generator": generator, **self._condition(class_labels)}
+        latents = self.prepare_latents(batch_size, dtype, device, generator, latents)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            latents = self.generator(latents, u, noise_mode=noise_mode, generator=generator).sample
+            latents = self.generator(latents, **options).sample
             latents = self._call_back(callback_on_step_end, callback_on_step_end_tensor_inputs, i, t, latents)
 
         return self._output(latents, output_type, return_dict)
@@ -114,64 +131,89 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
         latents_a: torch.Tensor | None = None,
         latents_b: torch.Tensor | None = None,
         num: int = 8,
+        class_labels: list[int] | torch.Tensor | None = None,
         generator: torch.Generator | None = None,
         output_type: str = "pil",
-    ):
+    ) -> Samples:
         """
-        A strip of samples between two, along the straight line between their styles h(1).
+        Makes a strip of samples between two, along the straight line between their styles h(1).
 
         Args:
-            latents_a, latents_b (`torch.Tensor` of shape (1, *noise_shape), *optional*): Noise of the two ends, drawn if `None`.
-            num (`int`, defaults to 8): Number of samples, both ends included, at least 2.
-            generator (`torch.Generator`, *optional*): Source of the noise that is drawn.
-            output_type (`str`, defaults to `"pil"`): See `__call__`.
+            latents_a (`torch.Tensor` of shape (1, *noise_shape), *optional*):
+                Noise of the first end, instead of drawing it.
+            latents_b (`torch.Tensor` of shape (1, *noise_shape), *optional*):
+                Noise of the other end, instead of drawing it.
+            num (`int`, defaults to 8):
+                Number of samples, both ends included, at least 2.
+            class_labels (`list[int]` or `torch.Tensor` of shape (2,), *optional*):
+                Labels of the two ends, for a class-conditional model.
+            generator (`torch.Generator`, *optional*):
+                Makes the result reproducible.
+            output_type (`str`, defaults to `"pil"`):
+                See `__call__`.
 
         Returns:
             `num` samples, in the form that `output_type` asks for. The layer noise is the same for all of them.
 
         Raises:
-            ValueError: if `num` is below 2 or a shape does not fit the model.
+            TypeError: If an argument is of a wrong type.
+            ValueError: If `num` is below 2 or another argument does not fit the model.
         """
-        if num < 2:
-            raise ValueError(f"`num` must be at least 2, got {num}.")
-        styles = []
-        for latents in (latents_a, latents_b):
-            self.check_inputs(1, None, latents, self.generator.noise_shape, output_type, [])
-            state = self.generator.embed(self._noise(1, generator, latents))
-            styles.append(self.generator.mapping(state, state.new_ones(1)))
-        weights = torch.linspace(0, 1, num, device=styles[0].device, dtype=styles[0].dtype)[:, None]
-        samples = self.generator.synthesize(torch.lerp(*styles, weights), noise_mode="const")
-        return self._postprocess(samples, output_type)
+        if not isinstance(num, int) or num < 2:
+            raise ValueError(f"`num` must be an int of at least 2, got {num!r}.")
+        if isinstance(generator, list):
+            raise TypeError("`generator` must be one torch.Generator, got a list.")
+        self.check_inputs(2, class_labels, generator, output_type=output_type)
+        shape = (1, *self.latent_shape)
+        check_latents("latents_a", latents_a, shape)
+        check_latents("latents_b", latents_b, shape)
+        device, dtype = self._execution_device, self.generator.dtype
+        ends = [self.prepare_latents(1, dtype, device, generator, latents) for latents in (latents_a, latents_b)]
+        # Only through the network's forward, at which the hooks of offloading wait.
+        styles = self.generator(torch.cat(ends), noise_mode="const", **self._condition(class_labels)).styles
+        weights = torch.linspace(0, 1, num, device=styles.device, dtype=styles.dtype)[:, None]
+        samples = self.generator(styles=torch.lerp(*styles[:, None], weights), noise_mode="const").sample
+        return self._output(samples, output_type, return_dict=False)[0]
 
     @torch.no_grad()
     def path(
         self,
         latents: torch.Tensor | None = None,
-        us: Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0),
+        us: Sequence[float] | torch.Tensor = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0),
+        class_labels: list[int] | torch.Tensor | None = None,
         generator: torch.Generator | None = None,
         output_type: str = "pil",
-    ):
+    ) -> Samples:
         """
-        A strip of samples that one noise gives at several positions.
+        Makes a strip of the samples that one noise gives at several positions.
 
-        They are samples of the noisier and cleaner points of the path; nothing ties them to be noisy versions of one image.
+        They are samples of the noisier and cleaner points of the path. Nothing ties them to be noisy versions of one image.
 
         Args:
-            latents (`torch.Tensor` of shape (1, *noise_shape), *optional*): The noise, drawn if `None`.
-            us (`Sequence[float]`): Positions in [0, 1].
-            generator (`torch.Generator`, *optional*): Source of the noise that is drawn.
-            output_type (`str`, defaults to `"pil"`): See `__call__`.
+            latents (`torch.Tensor` of shape (1, *noise_shape), *optional*):
+                The noise, instead of drawing it.
+            us (`Sequence[float]` or `torch.Tensor` of shape (N,), defaults to `(0.1, 0.25, 0.5, 0.75, 0.9, 1.0)`):
+                Positions in [0, 1].
+            class_labels (`list[int]` or `torch.Tensor` of shape (1,), *optional*):
+                The label, for a class-conditional model.
+            generator (`torch.Generator`, *optional*):
+                Makes the result reproducible.
+            output_type (`str`, defaults to `"pil"`):
+                See `__call__`.
 
         Returns:
             One sample per position, in the form that `output_type` asks for. The layer noise is the same for all of them.
 
         Raises:
-            ValueError: if there is no position, one is out of range, or the shape does not fit the model.
+            TypeError: If an argument is of a wrong type.
+            ValueError: If there is no position, one is out of range, or another argument does not fit the model.
         """
-        if len(us) == 0:
-            raise ValueError("`us` must name at least one position.")
-        self.check_inputs(1, None, latents, self.generator.noise_shape, output_type, [])
-        noise = self._noise(1, generator, latents)
-        noise = noise.expand(len(us), *noise.shape[1:])
-        samples = self.generator(noise, torch.tensor(us), noise_mode="const").sample
-        return self._postprocess(samples, output_type)
+        positions = torch.as_tensor(us, dtype=torch.float32)
+        if positions.ndim != 1 or len(positions) == 0:
+            raise ValueError(f"`us` must be a list of at least one position, got {us!r}.")
+        self.check_inputs(1, class_labels, generator, latents, output_type)
+        noise = self.prepare_latents(1, self.generator.dtype, self._execution_device, generator, latents)
+        condition = {name: value.expand(len(positions)) for name, value in self._condition(class_labels).items()}
+        noise = noise.expand(len(positions), *noise.shape[1:])
+        samples = self.generator(noise, positions, noise_mode="const", **condition).sample
+        return self._output(samples, output_type, return_dict=False)[0]

@@ -9,11 +9,24 @@ from typing import Any, Literal
 from ..data.arguments import DataArguments, check_at_least, option
 
 
-# Options that exclude each other. Where the command line gives one, the recipe's others are dropped.
+# Options that exclude each other; the last one that is set counts. If the command line gives one, the recipe's others are
+# dropped.
 EXCLUSIVE_OPTIONS = (
     ("dataset_name", "train_data_dir"),
     ("num_train_epochs", "max_train_steps"),
     ("ema_decay", "ema_kimg"),
+)
+# Options that name places on one machine, or say nothing about the model.
+LOCAL_OPTIONS = (
+    "recipe",
+    "output_dir",
+    "train_data_dir",
+    "cache_dir",
+    "dataloader_num_workers",
+    "resume_from_checkpoint",
+    "change_on_resume",
+    "logging_dir",
+    "report_to",
 )
 # Options that mean nothing without another one.
 REQUIRED_OPTIONS = {"ema_rampup": "ema_kimg"}
@@ -204,3 +217,11 @@ class TrainingArguments:
             for each in fields(group)
             if free is None or each.metadata["free"] is free
         }
+
+    def recipe_settings(self) -> dict[str, Any]:
+        """The options of this run as those of a recipe: what is set, what counts, and nothing of this machine."""
+        settings = {name: value for name, value in self.settings().items() if value is not None}
+        for group in EXCLUSIVE_OPTIONS:
+            for name in [name for name in group if name in settings][:-1]:
+                del settings[name]
+        return {name: value for name, value in settings.items() if name not in LOCAL_OPTIONS}

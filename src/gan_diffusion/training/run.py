@@ -100,7 +100,8 @@ class TrainingRun:
         trainer = Trainer(objective, pipeline, self.data, self.arguments, self.accelerator)
         complete = trainer.train()
         if complete and self.accelerator.is_main_process:
-            save_repository(output_dir, pipeline, self.discriminator, self.recipe, trainer.measurements())
+            training = self.arguments.recipe_settings()
+            save_repository(output_dir, pipeline, self.discriminator, self.recipe, training, trainer.measurements())
             print(f"Saved the pipeline in {output_dir}")
         self.accelerator.end_training()
         return complete

@@ -182,12 +182,13 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
 
     def forward(
         self,
-        noise: Tensor,
+        noise: Tensor | None = None,
         u: Tensor | float = 1.0,
         class_labels: Tensor | None = None,
         noise_mode: str = "random",
         return_dict: bool = True,
         *,
+        styles: Tensor | None = None,
         generator: Generator | list[Generator] | None = None,
     ) -> SPIGANOutput | tuple[Tensor, Tensor]:
         """
@@ -203,6 +204,7 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
                 Noise of the synthesis layers: "random" (drawn anew), "const" (stored with the weights) or "none".
                 Networks for vectors have none.
             return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
+            styles (`torch.Tensor` of shape (B, w_dim), *optional*): h(u) to paint from, instead of `noise` and `u`.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):
                 Source of the random layer noise: one for the batch, or a list with one per sample.
 
@@ -215,9 +217,12 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
                 or out of range, or a list of generators is not as long as the batch.
             TypeError: If class labels are not integers.
         """
-        state = self.embed(noise, class_labels)
-        positions = expand_positions(u, state.shape[0], state.device)
-        styles = at_least_float32(self.mapping(state, positions))
+        if (noise is None) == (styles is None):
+            raise ValueError("`noise` must be given, or else `styles`, and not both.")
+        if styles is None:
+            state = self.embed(noise, class_labels)
+            positions = expand_positions(u, state.shape[0], state.device)
+            styles = at_least_float32(self.mapping(state, positions))
         sample = self.synthesize(styles, noise_mode, generator)
         return SPIGANOutput(sample=sample, styles=styles) if return_dict else (sample, styles)
 

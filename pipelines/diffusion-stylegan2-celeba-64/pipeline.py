@@ -1,1 +1,0 @@
-from gan_diffusion import DiffusionGANPipeline as DiffusionGANPipeline
