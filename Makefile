@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := src training_scripts tests benchmarks pipelines docs
+PROSE := $(wildcard *.md) .github .ci/run Makefile setup.cfg
 QUICKSTART := runs/ddgan-digits
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
@@ -23,6 +24,9 @@ test: $(VENV)/.installed
 quality: $(VENV)/.installed
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/flake8 src training_scripts benchmarks
+	$(BIN)/codespell $(SOURCES) $(PROSE)
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 style: $(VENV)/.installed
 	$(BIN)/ruff check --fix $(SOURCES)
