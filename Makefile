@@ -1,4 +1,4 @@
-.PHONY: quickstart test quality style bench docs clean
+.PHONY: quickstart test quality style signatures bench docs clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -31,6 +31,10 @@ quality: $(VENV)/.installed
 style: $(VENV)/.installed
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+# Records the public interface, after a change that is meant.
+signatures: $(VENV)/.installed
+	$(BIN)/python tests/public_signatures.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_ddgan.py
