@@ -1,4 +1,4 @@
-.PHONY: quickstart test quality style signatures bench docs clean
+.PHONY: quickstart test quality style signatures bench docs package clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -6,10 +6,12 @@ BIN := $(VENV)/bin
 SOURCES := src training_scripts tests benchmarks pipelines docs
 PROSE := $(wildcard *.md) .github .ci/run Makefile setup.cfg
 QUICKSTART := runs/ddgan-digits
+# The versions to install; an empty file for the newest.
+CONSTRAINTS ?= constraints.txt
 
-$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+$(VENV)/.installed: setup.cfg pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[dev]"
 	touch $@
 
 # Trains handwritten digits on the CPU, then looks at them from a new process.
@@ -44,6 +46,9 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/docs
+
+package: $(VENV)/.installed
+	$(BIN)/python -m build
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info
