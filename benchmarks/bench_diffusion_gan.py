@@ -1,18 +1,19 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Speed and memory of Diffusion-GAN with StyleGAN2 on the CPU, in units of the machine's own convolution rate.
+"""
+Speed and memory of Diffusion-GAN with StyleGAN2 on the CPU, relative to the speed of one convolution on the same machine.
 
-The published CIFAR-10 configuration, batch 16, in the phases of the training loop. The floor is the arithmetic of the
-networks at the rate of one 128-to-128-channel 3x3 convolution measured beside it, in the same process. Run it on an
-otherwise idle machine:
+Measures the published CIFAR-10 configuration with batch 16, in the phases of the training loop. A 3x3 convolution from 128 to
+128 channels is timed beside them, in the same process. The floor is the time that the arithmetic of the networks would take
+at the speed of this convolution. Run it on a machine that does nothing else:
 
     python benchmarks/bench_diffusion_gan.py [--quick] [--threads 2]
 
-Prints a Markdown table: what was measured, its time, its cost in units of the floor (median of the rounds), and the cost
-of the reference implementation (Zhendong-Wang/Diffusion-GAN, measured with the same yardstick). The floor of a main phase
-counts a backward pass as two forward passes, and as one where only the gradient of the input is needed. That of a penalty
-is one forward pass of the batch, so that its cost reads in forward passes.
+It prints a Markdown table: what was measured, its time, this time divided by the floor (median of the rounds), and the same
+ratio for the reference implementation (Zhendong-Wang/Diffusion-GAN, measured with the same convolution). In the floor of a
+main phase a backward pass counts as two forward passes, or as one where only the gradient of the input is needed. The floor of
+a penalty is one forward pass of the batch, so its ratio is a number of forward passes.
 """
 
 from collections.abc import Callable
@@ -25,12 +26,12 @@ from gan_diffusion.training.objectives.diffusion_gan import DiffusionGANObjectiv
 
 
 BATCH_SIZE = 16
-# Forward pass of the batch through either network, 8.04 GFLOP per image, multiply and add counted apart.
+# Forward pass of the batch through either network, 8.04 GFLOP per image. A multiplication and an addition count as two.
 FORWARD_FLOPS = BATCH_SIZE * 8.04e9
 
 
 def make_objective() -> DiffusionGANObjective:
-    """The recipe's objective, with the path-length penalty that StyleGAN2 has by default and this recipe leaves out."""
+    """The recipe's objective, with the path-length penalty that StyleGAN2 has by default and this recipe does not have."""
     recipe = Recipe.load("diffusion-stylegan2-cifar10")
     networks = {name: recipe.build(name).train() for name in ("generator", "discriminator")}
     return DiffusionGANObjective(
@@ -54,7 +55,7 @@ def make_sampling(objective: DiffusionGANObjective) -> Callable[[], torch.Tensor
 
 
 def make_phase(objective: DiffusionGANObjective, name: str) -> Callable[[], None]:
-    """The loss of one half step and its backward pass, with fresh gradients."""
+    """The loss of one half-step and its backward pass, starting without gradients."""
     samples = torch.randn(BATCH_SIZE, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     network = objective.generator if name.startswith("generator") else objective.discriminator
 
@@ -66,7 +67,7 @@ def make_phase(objective: DiffusionGANObjective, name: str) -> Callable[[], None
 
 
 def make_iteration(objective: DiffusionGANObjective) -> Callable[[], None]:
-    """All four phases, in the order of the training loop; no optimisers."""
+    """All four phases in the order of the training loop, without the optimisers."""
     names = ("discriminator_step", "discriminator_penalty", "generator_step", "generator_penalty")
     phases = [make_phase(objective, name) for name in names]
 
@@ -78,6 +79,7 @@ def make_iteration(objective: DiffusionGANObjective) -> Callable[[], None]:
 
 
 def main() -> None:
+    """Prints the table, then the peak memory."""
     args = parse_arguments(__doc__, memory_modes=("imports", "iteration"))
     if args.peak_memory_of:
         print_peak_memory(make_iteration(make_objective()) if args.peak_memory_of == "iteration" else None)
