@@ -4,13 +4,15 @@
 """
 Speed and memory of the DDGAN networks on the CPU, relative to the speed of one convolution on the same machine.
 
-A 3x3 convolution from 128 to 128 channels is timed beside the networks, in the same process. The floor is the time that the
-arithmetic of the networks would take at the speed of this convolution. Run it on a machine that does nothing else:
+A 3x3 convolution from 128 to 128 channels is timed beside the networks, in the same process. The floor is the time
+that the arithmetic of the networks would take at the speed of this convolution. Run it on a machine that does nothing
+else:
 
     python benchmarks/bench_ddgan.py [--quick] [--threads 2]
 
-It prints a Markdown table: what was measured, its time, this time divided by the floor (median of the rounds), and the same
-ratio for the reference implementation (NVlabs/denoising-diffusion-gan, measured with the same convolution on two cores).
+It prints a Markdown table: what was measured, its time, this time divided by the floor (median of the rounds), and the
+same ratio for the reference implementation (NVlabs/denoising-diffusion-gan, measured with the same convolution on two
+cores).
 """
 
 import statistics
@@ -45,8 +47,8 @@ def make_training(batch_size: int, optimizers: bool = False):
     """
     One iteration without R1: the discriminator's step on a real and a generated pair, then the generator's step.
 
-    It counts as four forward passes of the generator and eight of the discriminator. A backward pass counts as two forward
-    passes, or as one where only the gradient of the input is needed.
+    It counts as four forward passes of the generator and eight of the discriminator. A backward pass counts as two
+    forward passes, or as one where only the gradient of the input is needed.
     """
     generator, discriminator = NCSNppGenerator(), DDGANDiscriminator()
     x_t, x_tp1 = torch.randn(2, batch_size, 3, 32, 32)

@@ -4,15 +4,15 @@
 """
 Speed of the SPI-GAN generator on the CPU, relative to the speed of one convolution on the same machine.
 
-Measures the CIFAR-10 configuration with batch 16. A 3x3 convolution from 128 to 128 channels is timed beside it, in the same
-process. The floor is the time that the arithmetic of the synthesis network would take at the speed of this convolution. Run it
-on a machine that does nothing else:
+Measures the CIFAR-10 configuration with batch 16. A 3x3 convolution from 128 to 128 channels is timed beside it, in
+the same process. The floor is the time that the arithmetic of the synthesis network would take at the speed of this
+convolution. Run it on a machine that does nothing else:
 
     python benchmarks/bench_spi_gan.py [--quick] [--threads 2]
 
-It prints a Markdown table: what was measured, its time, and this time divided by the floor (median of the rounds). After it
-come, for both kinds of mapping, the time from noise to style as a share of the time from style to image, and the peak memory of
-sampling.
+It prints a Markdown table: what was measured, its time, and this time divided by the floor (median of the rounds).
+After it come, for both kinds of mapping, the time from noise to style as a share of the time from style to image, and
+the peak memory of sampling.
 """
 
 from collections.abc import Callable

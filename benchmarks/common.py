@@ -52,8 +52,8 @@ def interleaved(candidates: Mapping[str, Callable[[], object]], rounds: int, inn
 
     Returns:
         `dict[str, list[float]]`: Name -> one value per round: the candidate's time in seconds, times the speed of the
-            convolution around it in FLOP/s. Divided by the candidate's own FLOPs this is its time relative to the floor.
-            The speeds of the convolution are under "yardstick".
+            convolution around it in FLOP/s. Divided by the candidate's own FLOPs this is its time relative to the
+            floor. The speeds of the convolution are under "yardstick".
     """
     yardstick = make_yardstick()
     seconds(yardstick)

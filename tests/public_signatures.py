@@ -27,7 +27,8 @@ def public_objects() -> dict[str, type | object]:
     """
     The public classes and functions of the package, each under its shortest name.
 
-    Public are the names in a module's `__all__`, and all names that a module on the top level without `__all__` defines.
+    Public are the names in a module's `__all__`, and all names that a module on the top level without `__all__`
+    defines.
 
     Returns:
         `dict[str, type | Callable]`: Full name -> class or function.

@@ -16,7 +16,8 @@ class DigitScores:
     Args:
         recognised_share (`float`): Share of the samples whose most likely class has at least the asked confidence.
         num_classes (`int`): How many of the ten classes appear among the recognised samples.
-        real_recognised_share (`float`): The same share of real digits that the classifier has not seen, the most to hope for.
+        real_recognised_share (`float`): The same share of real digits that the classifier has not seen, the most to
+            hope for.
         real_accuracy (`float`): The classifier's accuracy on them.
         confidence (`float`): The confidence that was asked for.
     """
@@ -32,10 +33,10 @@ def score_digits(samples: np.ndarray, confidence: float = 0.9) -> DigitScores:
     """
     Classifies samples with a kernel logistic regression fitted on three quarters of scikit-learn's 1797 digits.
 
-    Far from all digits its kernel features are zero, so it is not sure of any class there. Shares of 500 samples that it
-    recognises with confidence 0.9: 92 % of real digits that it has not seen, 35 % of means of two digits, 25 % of Gaussian
-    pixels with the covariance of the digits, 0 % of uniform noise. The scores do not tell how varied the samples of one
-    class are.
+    Far from all digits its kernel features are zero, so it is not sure of any class there. Shares of 500 samples that
+    it recognises with confidence 0.9: 92 % of real digits that it has not seen, 35 % of means of two digits, 25 % of
+    Gaussian pixels with the covariance of the digits, 0 % of uniform noise. The scores do not tell how varied the
+    samples of one class are.
 
     Args:
         samples (`np.ndarray` of shape (N, 8, 8)): Grey values in [0, 1].
