@@ -26,7 +26,7 @@ from common import measure, parse_arguments, peak_memory_mib, print_peak_memory
 from gan_diffusion.models import DDGANDiscriminator, NCSNppGenerator
 
 
-# Forward passes of one 32x32 image. A multiplication and an addition count as two operations.
+# Forward passes of one 32x32 image. Additions and multiplications count.
 GENERATOR_FLOPS = 14.1e9
 DISCRIMINATOR_FLOPS = 2.94e9
 

@@ -2,12 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """
-Speed and memory of Diffusion-GAN with StyleGAN2 on the CPU, relative to the speed of one convolution on the same
-machine.
+Speed and memory of Diffusion-GAN on the CPU, relative to the speed of one convolution on the same machine.
 
-Measures the published CIFAR-10 configuration with batch 16, in the half-steps of the training loop. A 3x3 convolution
-from 128 to 128 channels is timed beside them, in the same process. The floor is the time that the arithmetic of the
-networks would take at the speed of this convolution. Run it on a machine that does nothing else:
+Measures the published CIFAR-10 configuration with StyleGAN2 and batch 16, in the half-steps of the training loop. A
+3x3 convolution from 128 to 128 channels is timed beside them, in the same process. The floor is the time that the
+arithmetic of the networks would take at the speed of this convolution. Run it on a machine that does nothing else:
 
     python benchmarks/bench_diffusion_gan.py [--quick] [--threads 2]
 
@@ -28,13 +27,12 @@ from gan_diffusion.training.objectives.diffusion_gan import DiffusionGANObjectiv
 
 
 BATCH_SIZE = 16
-# Forward pass of the batch through either network, 8.04 GFLOP per image. A multiplication and an addition count as
-# two.
+# Forward pass of the batch through either network, 8.04 GFLOP per image. Additions and multiplications count.
 FORWARD_FLOPS = BATCH_SIZE * 8.04e9
 
 
 def make_objective() -> DiffusionGANObjective:
-    """The recipe's objective, with the path-length penalty that StyleGAN2 has by default and this recipe does not have."""
+    """The recipe's objective, with the path-length penalty, which StyleGAN2 has by default and the recipe has not."""
     recipe = Recipe.load("diffusion-stylegan2-cifar10")
     networks = {name: recipe.build(name).train() for name in ("generator", "discriminator")}
     return DiffusionGANObjective(

@@ -25,7 +25,7 @@ from gan_diffusion.recipes import Recipe
 
 
 BATCH_SIZE = 16
-# Forward pass of the batch through the synthesis network, 8.04 GFLOP per image. Multiplications and additions count.
+# Forward pass of the batch through the synthesis network, 8.04 GFLOP per image. Additions and multiplications count.
 SYNTHESIS_FLOPS = BATCH_SIZE * 8.04e9
 MAPPINGS = ("ode", "mlp")
 

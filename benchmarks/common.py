@@ -113,7 +113,7 @@ def measure(rows: Mapping[str, Row], title: str, args: argparse.Namespace) -> di
 
 
 def print_peak_memory(run: Callable[[], object] | None = None) -> None:
-    """Calls `run` twice, then prints the peak resident memory of this process in KiB, for `peak_memory_mib` to read."""
+    """Calls `run` twice, then prints the peak memory of this process in KiB, for `peak_memory_mib` to read."""
     if run is not None:
         for _ in range(2):
             run()
