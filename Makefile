@@ -1,14 +1,17 @@
-.PHONY: quickstart test quality style bench docs clean
+.PHONY: quickstart test quality style signatures bench docs package clean
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := src training_scripts tests benchmarks pipelines docs
+PROSE := $(wildcard *.md) .github .ci/run Makefile setup.cfg
 QUICKSTART := runs/ddgan-digits
+# The versions to install; an empty file for the newest.
+CONSTRAINTS ?= constraints.txt
 
-$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
+$(VENV)/.installed: setup.cfg pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[dev]"
 	touch $@
 
 # Trains handwritten digits on the CPU, then looks at them from a new process.
@@ -23,10 +26,17 @@ test: $(VENV)/.installed
 quality: $(VENV)/.installed
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/flake8 src training_scripts benchmarks
+	$(BIN)/codespell $(SOURCES) $(PROSE)
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 style: $(VENV)/.installed
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
+
+# Records the public interface, after a change that is meant.
+signatures: $(VENV)/.installed
+	$(BIN)/python tests/public_signatures.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_ddgan.py
@@ -36,6 +46,9 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/docs
+
+package: $(VENV)/.installed
+	$(BIN)/python -m build
 
 clean:
 	rm -rf $(VENV) build dist src/*.egg-info

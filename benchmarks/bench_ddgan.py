@@ -1,15 +1,18 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Speed and memory of the DDGAN networks on the CPU, in units of the machine's own convolution rate.
+"""
+Speed and memory of the DDGAN networks on the CPU, relative to the speed of one convolution on the same machine.
 
-The floor is the arithmetic of the networks at the rate of one 128-to-128-channel 3x3 convolution measured beside it, in
-the same process. Run it on an otherwise idle machine:
+A 3x3 convolution from 128 to 128 channels is timed beside the networks, in the same process. The floor is the time
+that the arithmetic of the networks would take at the speed of this convolution. Run it on a machine that does nothing
+else:
 
     python benchmarks/bench_ddgan.py [--quick] [--threads 2]
 
-Prints a Markdown table: what was measured, its time, its cost in units of the floor (median of the rounds), and the cost
-of the reference implementation (NVlabs/denoising-diffusion-gan, measured with the same yardstick on two cores).
+It prints a Markdown table: what was measured, its time, this time divided by the floor (median of the rounds), and the
+same ratio for the reference implementation (NVlabs/denoising-diffusion-gan, measured with the same convolution on two
+cores).
 """
 
 import statistics
@@ -23,7 +26,7 @@ from common import measure, parse_arguments, peak_memory_mib, print_peak_memory
 from gan_diffusion.models import DDGANDiscriminator, NCSNppGenerator
 
 
-# Forward passes of one 32x32 image, multiply and add counted apart.
+# Forward passes of one 32x32 image. Additions and multiplications count.
 GENERATOR_FLOPS = 14.1e9
 DISCRIMINATOR_FLOPS = 2.94e9
 
@@ -41,10 +44,11 @@ def make_sampling(batch_size: int):
 
 
 def make_training(batch_size: int, optimizers: bool = False):
-    """One iteration without R1: discriminator step on a real and a generated pair, then generator step.
+    """
+    One iteration without R1: the discriminator's step on a real and a generated pair, then the generator's step.
 
-    Counts as four generator and eight discriminator forwards: a backward pass is two, and half of it where only the
-    gradient of the input is needed.
+    It counts as four forward passes of the generator and eight of the discriminator. A backward pass counts as two
+    forward passes, or as one where only the gradient of the input is needed.
     """
     generator, discriminator = NCSNppGenerator(), DDGANDiscriminator()
     x_t, x_tp1 = torch.randn(2, batch_size, 3, 32, 32)
@@ -56,17 +60,17 @@ def make_training(batch_size: int, optimizers: bool = False):
 
     def iteration():
         discriminator.requires_grad_(True).zero_grad()
-        F.softplus(-discriminator(x_t, timestep, x_tp1)).mean().backward()
+        F.softplus(-discriminator(x_t, timestep, x_tp1).logits).mean().backward()
         with torch.no_grad():
             fake = generator(x_tp1, timestep, latent).sample
-        F.softplus(discriminator(fake, timestep, x_tp1)).mean().backward()
+        F.softplus(discriminator(fake, timestep, x_tp1).logits).mean().backward()
         if optimizers:
             steps[discriminator].step()
 
         discriminator.requires_grad_(False)
         generator.zero_grad()
         fake = generator(x_tp1, timestep, latent).sample
-        F.softplus(-discriminator(fake, timestep, x_tp1)).mean().backward()
+        F.softplus(-discriminator(fake, timestep, x_tp1).logits).mean().backward()
         if optimizers:
             steps[generator].step()
 
@@ -81,6 +85,7 @@ def import_seconds(statement: str) -> float:
 
 
 def main() -> None:
+    """Prints the table, then peak memory and import times."""
     args = parse_arguments(__doc__, memory_modes=("imports", "training"))
     if args.peak_memory_of:
         print_peak_memory(make_training(batch_size=4)[0] if args.peak_memory_of == "training" else None)

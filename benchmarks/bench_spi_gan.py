@@ -1,15 +1,18 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Speed of the SPI-GAN generator on the CPU, in units of the machine's own convolution rate.
+"""
+Speed of the SPI-GAN generator on the CPU, relative to the speed of one convolution on the same machine.
 
-The CIFAR-10 configuration, batch 16. The floor is the arithmetic of the synthesis network at the rate of one
-128-to-128-channel 3x3 convolution measured beside it, in the same process. Run it on an otherwise idle machine:
+Measures the CIFAR-10 configuration with batch 16. A 3x3 convolution from 128 to 128 channels is timed beside it, in
+the same process. The floor is the time that the arithmetic of the synthesis network would take at the speed of this
+convolution. Run it on a machine that does nothing else:
 
     python benchmarks/bench_spi_gan.py [--quick] [--threads 2]
 
-Prints a Markdown table: what was measured, its time and its cost in units of the floor (median of the rounds); then what
-the way from noise to style costs beside painting from it, for both kinds of mapping, and the peak memory of sampling.
+It prints a Markdown table: what was measured, its time, and this time divided by the floor (median of the rounds).
+After it come, for both kinds of mapping, the time from noise to style as a share of the time from style to image, and
+the peak memory of sampling.
 """
 
 from collections.abc import Callable
@@ -22,7 +25,7 @@ from gan_diffusion.recipes import Recipe
 
 
 BATCH_SIZE = 16
-# Forward pass of the batch through the synthesis network, 8.04 GFLOP per image, multiply and add counted apart.
+# Forward pass of the batch through the synthesis network, 8.04 GFLOP per image. Additions and multiplications count.
 SYNTHESIS_FLOPS = BATCH_SIZE * 8.04e9
 MAPPINGS = ("ode", "mlp")
 
@@ -51,6 +54,7 @@ def make_synthesis(generator: SPIGANGenerator) -> Callable[[], torch.Tensor]:
 
 
 def main() -> None:
+    """Prints the table, the shares of the mappings and the peak memory."""
     args = parse_arguments(__doc__, memory_modes=("imports", "sampling"))
     if args.peak_memory_of:
         print_peak_memory(make_sampling(make_generator("ode")) if args.peak_memory_of == "sampling" else None)

@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the benchmarks share: options, the machine's own convolution rate, timing in interleaved rounds, peak memory."""
+"""What the benchmarks share: options, the speed of a convolution on this machine, timing in rounds, peak memory."""
 
 import argparse
 import re
@@ -23,7 +23,7 @@ YARDSTICK_FLOPS = 2 * 32 * 128 * 128 * 3 * 3 * 32 * 32
 
 
 def make_yardstick() -> Callable[[], torch.Tensor]:
-    """A 3x3 convolution, 128 to 128 channels, of 32 channels-last float32 images of 32x32: the rate others are held to."""
+    """The convolution that times are compared with: 3x3, 128 to 128 channels, on 32 float32 images of 32x32 pixels."""
     sample = torch.randn(32, 128, 32, 32).contiguous(memory_format=torch.channels_last)
     weight = torch.randn(128, 128, 3, 3).contiguous(memory_format=torch.channels_last)
 
@@ -42,16 +42,18 @@ def seconds(function: Callable[[], object]) -> float:
 
 
 def interleaved(candidates: Mapping[str, Callable[[], object]], rounds: int, inner: int = 5) -> dict[str, list[float]]:
-    """Times every candidate and the yardstick in turn, so that a busy machine slows all of them.
+    """
+    Times the candidates and the convolution of [`make_yardstick`] in turns, so that a busy machine slows all of them.
 
     Args:
-        candidates: Name -> function to time, called once per round after one call to warm up.
-        rounds: Number of rounds.
-        inner: Yardstick calls before, and again after, each candidate.
+        candidates (`Mapping[str, Callable]`): Name -> function to time. Called once to warm up, then once per round.
+        rounds (`int`): Number of rounds.
+        inner (`int`, defaults to 5): Calls of the convolution before each candidate, and as many after it.
 
     Returns:
-        Name -> for each round, the candidate's seconds times the convolution rate beside it (FLOP): divided by the
-        candidate's own FLOPs this is its cost in units of the floor. The rate itself is under "yardstick" (FLOP/s).
+        `dict[str, list[float]]`: Name -> one value per round: the candidate's time in seconds, times the speed of the
+            convolution around it in FLOP/s. Divided by the candidate's own FLOPs this is its time relative to the
+            floor. The speeds of the convolution are under "yardstick".
     """
     yardstick = make_yardstick()
     seconds(yardstick)
@@ -70,13 +72,19 @@ def interleaved(candidates: Mapping[str, Callable[[], object]], rounds: int, inn
 
 
 def parse_arguments(description: str, memory_modes: tuple[str, ...] = ("imports",)) -> argparse.Namespace:
-    """Options of the benchmarks of networks; sets the number of threads and the seed.
+    """
+    Reads the options of a benchmark, and sets the number of threads and the seed.
 
     Args:
-        description: The benchmark's docstring.
-        memory_modes: What `peak_memory_mib` can be asked for.
+        description (`str`): The docstring of the benchmark.
+        memory_modes (`tuple[str, ...]`, defaults to `("imports",)`): The modes in which `peak_memory_mib` may run it.
+
+    Returns:
+        `argparse.Namespace`: `quick`, `threads` and `peak_memory_of`.
     """
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description.strip(), formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="three rounds of times, nothing else")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--peak_memory_of", choices=memory_modes, help=argparse.SUPPRESS)
@@ -87,7 +95,7 @@ def parse_arguments(description: str, memory_modes: tuple[str, ...] = ("imports"
 
 
 def measure(rows: Mapping[str, Row], title: str, args: argparse.Namespace) -> dict[str, float]:
-    """Times the rows, prints the yardstick and a table, and returns the median seconds of each row at the median rate."""
+    """Times the rows, prints them as a table, and returns the median time of each in seconds, at the median rate."""
     results = interleaved({name: function for name, (function, *_) in rows.items()}, rounds=3 if args.quick else 7)
     rate = statistics.median(results["yardstick"])
     print(
@@ -105,7 +113,7 @@ def measure(rows: Mapping[str, Row], title: str, args: argparse.Namespace) -> di
 
 
 def print_peak_memory(run: Callable[[], object] | None = None) -> None:
-    """Calls `run` twice, then prints the peak resident memory of this process, in KiB: what `peak_memory_mib` reads."""
+    """Calls `run` twice, then prints the peak memory of this process in KiB, for `peak_memory_mib` to read."""
     if run is not None:
         for _ in range(2):
             run()

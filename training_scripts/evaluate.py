@@ -26,6 +26,7 @@ matplotlib.use("Agg")
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("pipeline", help="Folder or Hub name of a saved pipeline.")
     parser.add_argument("--dataset_name", required=True, choices=["digits", "gaussians-25"], help="The real data.")
@@ -81,6 +82,7 @@ def show_points(samples: np.ndarray, path: str) -> None:
 
 
 def main() -> None:
+    """Samples, shows, measures, and records the numbers."""
     arguments = parse_arguments()
     pipeline = load_pipeline(arguments.pipeline)
     pipeline.to("cuda" if torch.cuda.is_available() else "cpu")

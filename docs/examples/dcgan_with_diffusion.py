@@ -2,7 +2,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""A plain DCGAN on handwritten digits, with Diffusion-GAN's noise or without: only the lines marked (1) to (3) differ."""
+"""A plain DCGAN on handwritten digits, with Diffusion-GAN's noise or without. Only lines (1) to (3) differ."""
 
 import argparse
 
@@ -16,7 +16,7 @@ from gan_diffusion.data.sources import load_digits
 
 
 class Discriminator(nn.Module):
-    """A DCGAN discriminator of 8x8 images that may be told a timestep: its embedding is added to the first feature map."""
+    """A DCGAN discriminator of 8x8 images. If it is told a timestep, its embedding is added to the first features."""
 
     def __init__(self, width: int = 64):
         super().__init__()

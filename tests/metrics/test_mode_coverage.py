@@ -89,7 +89,7 @@ def test_arrays_and_tensors_of_any_float_type_and_any_dimension():
     [
         ((torch.zeros(5, 3), CENTERS, STD), r"`samples`.*\(N, 2\).*\(5, 3\)"),
         ((torch.zeros(0, 2), CENTERS, STD), "`samples`"),
-        ((torch.full((5, 2), math.nan), CENTERS, STD), "finite; 5 of 5"),
+        ((torch.full((5, 2), math.nan), CENTERS, STD), "finite, got 5 of 5"),
         ((torch.zeros(5, 2), torch.zeros(2), STD), "`centers`"),
         ((torch.zeros(5, 2), CENTERS, 0.0), "`std`.*0.0"),
         ((torch.zeros(5, 2), CENTERS, STD, -1.0), "`threshold`.*-1.0"),

@@ -19,10 +19,10 @@ class ModeCoverage:
         num_modes_covered (`int`): Modes with at least one high-quality sample.
         num_modes (`int`): Modes of the mixture.
         high_quality_share (`float`): Share of all samples that lie close to a centre.
-        reverse_kl (`float`): KL divergence in nats from the mode frequencies of the high-quality samples to the uniform
-            distribution, sum of p log(p num_modes); infinite without any high-quality sample.
-        spread_ratio (`float`): Standard deviation per axis of the high-quality samples around the mean of their own mode,
-            pooled over the modes, divided by the true one; 0 if no mode has two samples.
+        reverse_kl (`float`): KL divergence in nats from the mode frequencies of the high-quality samples to the
+            uniform distribution, sum of p log(p num_modes); infinite without any high-quality sample.
+        spread_ratio (`float`): Standard deviation per axis of the high-quality samples around the mean of their own
+            mode, pooled over the modes, divided by the true one; 0 if no mode has two samples.
         spread_ratios (`tuple[float, ...]`): The same for each mode.
         counts (`tuple[int, ...]`): High-quality samples of each mode.
     """
@@ -42,15 +42,15 @@ def mode_coverage(
     """
     Scores samples of an equally weighted mixture of isotropic Gaussians.
 
-    The protocol of VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018): a sample belongs to the nearest centre and
-    is of high quality if it is less than `threshold` standard deviations away; a mode with at least one such sample is
-    covered. PacGAN adds the reverse KL. None of these sees a mode that is too narrow, hence the spread ratio. Some papers
-    use a threshold of 4.
+    The protocol of VEEGAN (Srivastava et al. 2017) and PacGAN (Lin et al. 2018): a sample belongs to the nearest
+    centre and is of high quality if it is less than `threshold` standard deviations away; a mode with at least one
+    such sample is covered. PacGAN adds the reverse KL. None of these shows that a mode is too narrow; the spread ratio
+    does. Some papers use a threshold of 4.
 
-    What a perfect sampler scores in two dimensions, with a threshold of 3: high-quality share 0.9889 (0.8647 with a
-    threshold of 2, 0.99966 with 4), spread ratio 0.974 (below one, since the tail is cut off), reverse KL close to
-    (num_modes - 1) / 2N, for 25 modes 0.0047 with N = 2,500 samples and 0.0012 with 10,000. A higher share or a spread ratio
-    outside 0.8 to 1.2 is a fault, not a success. Compare only numbers of the same N.
+    A perfect sampler in two dimensions, with a threshold of 3, has a high-quality share of 0.9889 (0.8647 with a
+    threshold of 2, 0.99966 with 4), a spread ratio of 0.974 (less than one because the tail is cut off) and a reverse
+    KL close to (num_modes - 1) / 2N: for 25 modes 0.0047 with N = 2,500 samples and 0.0012 with 10,000. A higher
+    share, or a spread ratio outside 0.8 to 1.2, shows a fault of the samples. Compare only numbers of the same N.
 
     Args:
         samples (`torch.Tensor` or `np.ndarray` of shape (N, D)): Generated points.
@@ -58,9 +58,12 @@ def mode_coverage(
         std (`float`): Standard deviation of every mode along each axis.
         threshold (`float`, defaults to 3.0): Greatest distance of a high-quality sample, in standard deviations.
 
+    Returns:
+        [`ModeCoverage`]: The scores.
+
     Raises:
-        ValueError: if a shape is not as described, there are no samples, a sample is not finite, or `std` or `threshold` is
-            not positive.
+        ValueError: If a shape is not as described, there are no samples, a sample is not finite, or `std` or
+            `threshold` is not positive.
     """
     samples = torch.as_tensor(samples).detach().to("cpu", torch.float64)
     centers = torch.as_tensor(centers).detach().to("cpu", torch.float64)
@@ -71,7 +74,7 @@ def mode_coverage(
         raise ValueError(f"`samples` must have shape (N, {dim}), got {tuple(samples.shape)}.")
     if not samples.isfinite().all():
         raise ValueError(
-            f"`samples` must be finite; {int((~samples.isfinite()).any(1).sum())} of {len(samples)} are not."
+            f"`samples` must be finite, got {int((~samples.isfinite()).any(1).sum())} of {len(samples)} that are not."
         )
     if not std > 0:
         raise ValueError(f"`std` must be positive, got {std}.")
