@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .arguments import DataArguments
-from .batch import Batch
+from .batch import Batch, Samples
 from .loader import EndlessBatches
 from .sources import load_samples
 
 
-__all__ = ["Batch", "DataArguments", "EndlessBatches", "load_samples"]
+__all__ = ["Batch", "DataArguments", "EndlessBatches", "Samples", "load_samples"]

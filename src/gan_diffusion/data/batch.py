@@ -3,11 +3,30 @@
 
 """What data hands to an objective."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
 from ..kernels.noising import pixels_to_images
+
+
+class Samples(Protocol):
+    """
+    A set of samples that is read by whole batches.
+
+    Attributes:
+        num_classes (`int`, *optional*): Number of classes; `None` without labels.
+    """
+
+    num_classes: int | None
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        """Gives `samples` (B, ...), float in [-1, 1] or uint8 pixels, and `class_labels` (B,) where there are labels."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ def decode_image(
     Args:
         source (`str`, `Path` or `bytes`): A file or its content.
         name (`str`): What an error calls it.
-        channels, size, resize_mode: See [`to_array`].
+        channels (`int`): See [`to_array`].
+        size (`tuple[int, int]`): See [`to_array`].
+        resize_mode (`str`): See [`to_array`].
 
     Returns:
         `np.ndarray` of shape (channels, height, width), uint8.
@@ -34,7 +36,7 @@ def decode_image(
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
             return to_array(image, channels, size, resize_mode)
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ValueError(f"Cannot read image {name}: {error}. Mend or remove it.") from error
+        raise ValueError(f"`{name}` must be a readable image, got: {error}. Mend or remove it.") from error
 
 
 def to_array(image: Image.Image, channels: int, size: tuple[int, int], resize_mode: str = "resize") -> np.ndarray:

@@ -3,15 +3,15 @@
 
 """Samples as an endless sequence of batches that can start anywhere."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import lru_cache
 from itertools import count
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
-from .batch import Batch
+from .batch import Batch, Samples
 
 
 class EndlessBatches:
@@ -23,14 +23,15 @@ class EndlessBatches:
     smaller than a batch. A step takes the same samples on any number of processes, as long as `samples_per_step` is the same.
 
     Args:
-        dataset (`Dataset`): See [`~data.sources.load_samples`].
+        dataset ([`~data.Samples`]): The samples.
         batch_size (`int`): Samples per batch, of one process.
         batches_per_step (`int`, defaults to 1): Batches per step, of one process.
         seed (`int`, defaults to 0): Seed of the order and of the mirroring.
         random_flip (`bool`, defaults to `False`): Mirror half of the images.
         class_conditional (`bool`, defaults to `False`): Put the labels into the batches' condition, as `class_labels`.
         num_workers (`int`, defaults to 0): Processes that read; 0 reads in this process.
-        rank, num_processes (`int`, defaults to 0 and 1): This process and their number.
+        rank (`int`, defaults to 0): Number of this process.
+        num_processes (`int`, defaults to 1): Number of processes.
 
     Attributes:
         samples_per_step (`int`): Samples per step, of all processes together.
@@ -38,7 +39,7 @@ class EndlessBatches:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Samples,
         batch_size: int,
         batches_per_step: int = 1,
         seed: int = 0,
@@ -59,19 +60,22 @@ class EndlessBatches:
         self.num_processes = num_processes
         self.samples_per_step = batch_size * batches_per_step * num_processes
 
-    def steps(self, first_position: int = 0) -> Iterator[list[Batch]]:
+    def steps(self, first_position: int = 0) -> Generator[list[Batch], None, None]:
         """
         Yields the batches of one step after the other, for ever.
 
         Args:
             first_position (`int`, defaults to 0): Samples, of all processes, that lie before the first step.
+
+        Yields:
+            `list[Batch]`: the batches of this process.
         """
         first, stride = first_position + self.rank * self.batch_size, self.num_processes * self.batch_size
         loader = DataLoader(
-            self.dataset,
+            self.dataset,  # pyright: ignore[reportArgumentType] (it needs no more than the protocol has)
             batch_sampler=(self._places(position)[0].tolist() for position in count(first, stride)),
             num_workers=self.num_workers,
-            collate_fn=_as_it_is,
+            collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType] (`__getitems__` gives a batch)
             generator=torch.Generator().manual_seed(self.seed),  # Keeps the loader off the global random state.
         )
         step: list[Batch] = []

@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,8 +13,13 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from .arguments import DataArguments
+from .batch import Samples
 from .images import IMAGE_EXTENSIONS, decode_image
 from .toy import gaussian_grid_centers, sample_gaussian_grid
+
+
+if TYPE_CHECKING:
+    import datasets
 
 
 class TensorSamples(Dataset):
@@ -67,8 +73,11 @@ class ImageSamples(Dataset):
 
     Args:
         dataset (`datasets.Dataset`): With an image column.
-        image_column, label_column (`str`): Its columns.
-        channels, size, resize_mode: See [`~data.images.to_array`].
+        image_column (`str`): Name of that column.
+        label_column (`str`): Name of the column of labels.
+        channels (`int`): Channels of the images, see [`~data.images.to_array`].
+        size (`tuple[int, int]`): Height and width of the images.
+        resize_mode (`str`): How they get that size.
 
     Raises:
         ValueError: If a column is missing or has the wrong type.
@@ -94,7 +103,7 @@ class ImageSamples(Dataset):
         self.size = size
         self.resize_mode = resize_mode
         labels = dataset.features.get(label_column)
-        self.num_classes = labels.num_classes if isinstance(labels, datasets.ClassLabel) else None
+        self.num_classes = len(labels.names) if isinstance(labels, datasets.ClassLabel) else None
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -123,14 +132,14 @@ class StackedSamples(Dataset):
     random orders of all images laid end to end. With ten digits the triples have 1000 modes.
 
     Args:
-        dataset (`Dataset`): Grey samples.
+        dataset ([`~data.Samples`]): Grey samples.
         num_channels (`int`): Images per triple.
         seed (`int`): Seed of the orders.
     """
 
     num_classes = None
 
-    def __init__(self, dataset: Dataset, num_channels: int, seed: int):
+    def __init__(self, dataset: Samples, num_channels: int, seed: int):
         self.dataset = dataset
         generator = torch.Generator().manual_seed(seed)
         orders = [
@@ -152,12 +161,12 @@ def load_digits() -> TensorSamples:
     """The 1797 handwritten digits of scikit-learn (UCI), 8x8 grey in [-1, 1], with their labels."""
     from sklearn.datasets import load_digits as load_sklearn_digits
 
-    digits = load_sklearn_digits()
-    images = torch.from_numpy(digits.images).float()[:, None] / 8.0 - 1.0
-    return TensorSamples(images, torch.from_numpy(digits.target))
+    pixels, labels = load_sklearn_digits(return_X_y=True)
+    images = torch.from_numpy(pixels).float().view(-1, 1, 8, 8) / 8.0 - 1.0
+    return TensorSamples(images, torch.from_numpy(labels))
 
 
-def load_samples(arguments: DataArguments, sample_shape: tuple[int, ...], seed: int = 0) -> Dataset:
+def load_samples(arguments: DataArguments, sample_shape: tuple[int, ...], seed: int = 0) -> Samples:
     """
     Opens the data that the options name.
 
@@ -167,8 +176,7 @@ def load_samples(arguments: DataArguments, sample_shape: tuple[int, ...], seed: 
         seed (`int`, defaults to 0): Seed of data that is drawn.
 
     Returns:
-        A map-style dataset whose `__getitems__` gives `samples` (float in [-1, 1] or uint8 pixels) and, where the data has
-        them, `class_labels`. Its attribute `num_classes` is `None` without labels.
+        [`~data.Samples`]: samples of the shape that the model takes.
 
     Raises:
         ValueError: If the data is missing, empty or unreadable, does not fit the model, or has no labels although
@@ -193,27 +201,30 @@ def load_samples(arguments: DataArguments, sample_shape: tuple[int, ...], seed: 
             resize_mode=arguments.resize_mode,
         )
     if len(dataset) == 0:
-        raise ValueError("The dataset must hold at least one sample, got none.")
+        raise ValueError("`dataset_name` or `train_data_dir` must name at least one sample, got none.")
     if arguments.stack_channels:
         dataset = StackedSamples(dataset, sample_shape[0], seed)
     shape = tuple(dataset.__getitems__([0])["samples"].shape[1:])
     if shape != sample_shape:
-        raise ValueError(f"The data has samples of shape {shape}, the recipe's model takes {sample_shape}.")
+        raise ValueError(
+            f"`recipe` must be one for samples of shape {shape}, as the data has, got one for {sample_shape}."
+        )
     if arguments.random_flip and len(shape) != 3:
-        raise ValueError("`random_flip` must be off for vectors: only images are mirrored.")
+        raise ValueError("`random_flip` must be off for vectors, got on. Only images are mirrored.")
     if arguments.class_conditional and dataset.num_classes is None:
         raise ValueError(
-            f"`class_conditional` needs labels: the dataset has no class column {arguments.label_column!r}."
+            f"`class_conditional` must be off for data without labels, got on, and no class column "
+            f"{arguments.label_column!r}. Name the column by `label_column`."
         )
     return dataset
 
 
-def _open_images(arguments: DataArguments):
+def _open_images(arguments: DataArguments) -> "datasets.Dataset":
     """The Hugging Face dataset that the options name."""
     from datasets import load_dataset
 
-    if arguments.train_data_dir is not None:
-        source = _open_folder(arguments.train_data_dir, arguments.cache_dir)
+    if arguments.dataset_name is None:
+        source = _open_folder(str(arguments.train_data_dir), arguments.cache_dir)
     else:
         source = load_dataset(
             arguments.dataset_name,
@@ -226,7 +237,7 @@ def _open_images(arguments: DataArguments):
     return source
 
 
-def _open_folder(folder: str, cache_dir: str | None):
+def _open_folder(folder: str, cache_dir: str | None) -> "datasets.Dataset":
     """An image folder or a folder of parquet files as a dataset, its image files checked first."""
     from datasets import load_dataset
 

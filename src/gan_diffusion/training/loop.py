@@ -125,7 +125,7 @@ class Trainer:
 
     def _parts(self) -> dict[str, Any]:
         """What a checkpoint holds."""
-        parts = {f"network.{name}": network for name, network in self.networks.items()}
+        parts: dict[str, Any] = {f"network.{name}": network for name, network in self.networks.items()}
         parts |= {f"optimizer.{name}": player.optimizer for name, player in self.players.items()}
         parts["objective"] = self.objective
         if self.ema is not None:

@@ -7,6 +7,7 @@ import argparse
 import copy
 from collections.abc import Sequence
 from dataclasses import fields
+from types import MappingProxyType
 from typing import Any
 
 from transformers import HfArgumentParser
@@ -64,7 +65,7 @@ class _Parser(HfArgumentParser):
     @staticmethod
     def _parse_dataclass_field(parser, field):
         plain = copy.copy(field)
-        plain.metadata = {"help": field.metadata["help"]}
+        plain.metadata = MappingProxyType({"help": field.metadata["help"]})
         HfArgumentParser._parse_dataclass_field(parser, plain)
 
 
@@ -90,13 +91,13 @@ def _recipe_settings(groups: tuple[type, ...], recipe: Recipe) -> dict[str, Any]
     settings = {name: value for name, value in recipe.training.items() if value is not None}
     unknown = set(settings) - {each.name for group in groups for each in fields(group)}
     if unknown:
-        raise ValueError(f"training.yaml of recipe {recipe.name!r} sets unknown options: {sorted(unknown)}.")
+        raise ValueError(f"`training.yaml` of recipe {recipe.name!r} sets unknown options: {sorted(unknown)}.")
     try:
         tokens = [token for name, value in settings.items() for token in _tokens(name, value)]
         settings = _given(_parser(groups, exit_on_error=False), groups, tokens)
     except argparse.ArgumentError as error:
-        raise ValueError(f"training.yaml of recipe {recipe.name!r}: {error}.") from error
-    _check_exclusive(settings, f"training.yaml of recipe {recipe.name!r} sets")
+        raise ValueError(f"`training.yaml` of recipe {recipe.name!r}: {error}.") from error
+    _check_exclusive(settings, f"`training.yaml` of recipe {recipe.name!r} sets")
     return settings
 
 
@@ -107,7 +108,7 @@ def _tokens(name: str, value: Any) -> list[str]:
 
 def _check_exclusive(settings: dict[str, Any], subject: str) -> None:
     for group in EXCLUSIVE_OPTIONS:
-        given = [f"--{name}" for name in group if name in settings]
+        given = [f"`--{name}`" for name in group if name in settings]
         if len(given) > 1:
             raise ValueError(f"{subject} {' and '.join(given)}, which exclude each other. Keep one of them.")
 

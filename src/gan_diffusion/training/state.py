@@ -175,6 +175,6 @@ def load_checkpoint(state: TrainingState, checkpoint: str | Path, changes: Colle
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # Damaged archives and refused objects raise many kinds.
         raise ValueError(
-            f"Cannot read {file}: {error}. Remove its folder to go on from an earlier checkpoint."
+            f"`{file}` must be a readable checkpoint, got: {error}. Remove its folder to go on from an earlier one."
         ) from error
     return state.load_state_dict(content, changes)
