@@ -15,11 +15,11 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import make_image_grid
 from PIL import Image
 
+from gan_diffusion.data.sources import load_digits
 from gan_diffusion.data.toy import GRID_STD, gaussian_grid_centers, sample_gaussian_grid
 from gan_diffusion.metrics import mode_coverage, score_digits
 from gan_diffusion.pipelines import load_pipeline
 from gan_diffusion.publishing import record_measurements
-from gan_diffusion.data.sources import load_digits
 
 
 matplotlib.use("Agg")

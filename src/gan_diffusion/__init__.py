@@ -4,8 +4,8 @@
 """
 Diffusion GANs as diffusers components: images in one to four network evaluations.
 
-Every public name is imported on first use, so `import gan_diffusion` costs next to nothing. It also registers the package
-with diffusers, which pipelines need to load components of this package from the Hub.
+Every public name is imported on first use, so `import gan_diffusion` costs next to nothing. It also registers the
+package with diffusers, which pipelines need to load components of this package from the Hub.
 """
 
 from typing import TYPE_CHECKING

@@ -49,6 +49,9 @@ def load_class(name: str) -> type:
     Args:
         name (`str`): One of the names in `gan_diffusion.__all__`, or a base class that diffusers asks for.
 
+    Returns:
+        `type`: the class.
+
     Raises:
         ValueError: If the package has no such class.
     """
@@ -65,9 +68,9 @@ def register_with_diffusers() -> None:
     """
     Adds this package to diffusers' table of component libraries, at once or as soon as diffusers is imported.
 
-    Without the entry a pipeline of this package saves and loads locally but not from the Hub, because diffusers writes and
-    looks up component classes by registered library name. The table is only half public; the round-trip tests over a Hub
-    server fail loudly when it moves. Calling this again changes nothing.
+    Without the entry a pipeline of this package saves and loads locally but not from the Hub, because diffusers writes
+    and looks up component classes by registered library name. The table is only half public; the round-trip tests over
+    a Hub server fail loudly when it moves. Calling this again changes nothing.
     """
     if _TABLE_MODULE in sys.modules:
         _fill_table(sys.modules[_TABLE_MODULE])

@@ -15,7 +15,11 @@ def option(default: Any, help: str, free: bool = False) -> Any:
         default (`Any`): Default value.
         help (`str`): Text of `--help`.
         free (`bool`, defaults to `False`):
-            Whether the option may change between a run and its continuation, because no number in a checkpoint depends on it.
+            Whether the option may change between a run and its continuation, because no number in a checkpoint depends
+            on it.
+
+    Returns:
+        `dataclasses.Field`: the field, typed so that it can be the default of any option.
     """
     kind: dict[str, Any] = (
         {"default_factory": lambda: list(default)} if isinstance(default, list) else {"default": default}
@@ -25,7 +29,12 @@ def option(default: Any, help: str, free: bool = False) -> Any:
 
 def check_at_least(arguments: Any, low: float, *names: str) -> None:
     """
-    Checks options that have a lowest value; `None` passes.
+    Checks options that have a lowest value. An option that is `None` passes.
+
+    Args:
+        arguments (`Any`): Options dataclass.
+        low (`float`): Lowest value.
+        names (`str`): Names of the options.
 
     Raises:
         ValueError: If one is lower, or not a number.

@@ -25,7 +25,7 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """Gives `samples` (B, ...), float in [-1, 1] or uint8 pixels, and `class_labels` (B,) where there are labels."""
+        """Gives `samples` (B, ...), float in [-1, 1] or uint8 pixels, and `class_labels` (B,) if there are labels."""
         ...
 
 

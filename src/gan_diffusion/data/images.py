@@ -48,8 +48,8 @@ def to_array(image: Image.Image, channels: int, size: tuple[int, int], resize_mo
         channels (`int`): 1 (grey) or 3 (RGB).
         size (`tuple[int, int]`): Height and width of the result in pixels.
         resize_mode (`str`, defaults to `"resize"`):
-            `"resize"` scales the image (Lanczos) until it just covers the size, and crops the centre; `"pad"` puts a smaller
-            image in the middle of black.
+            `"resize"` scales the image (Lanczos) until it just covers the size, and crops the centre; `"pad"` puts a
+            smaller image in the middle of black.
 
     Returns:
         `np.ndarray` of shape (channels, height, width), uint8.

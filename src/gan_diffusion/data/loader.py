@@ -18,9 +18,10 @@ class EndlessBatches:
     """
     Shuffled batches without end: a function of the seed and of the position, never of the global random state.
 
-    All samples are laid end to end in a new random order for every pass over the data, and step number s of the training takes
-    the samples from position s times `samples_per_step` on. Nothing is dropped at the end of a pass, and a dataset may be
-    smaller than a batch. A step takes the same samples on any number of processes, as long as `samples_per_step` is the same.
+    All samples are laid end to end in a new random order for every pass over the data, and step number s of the
+    training takes the samples from position s times `samples_per_step` on. Nothing is dropped at the end of a pass,
+    and a dataset may be smaller than a batch. A step takes the same samples on any number of processes, as long as
+    `samples_per_step` is the same.
 
     Args:
         dataset ([`~data.Samples`]): The samples.

@@ -49,8 +49,9 @@ class TensorSamples(Dataset):
 
 class GaussianGrid25(TensorSamples):
     """
-    A training set drawn from the mixture of 25 Gaussians: points (N, 2) in roughly [-1.5, 1.5], with the mode of each point as
-    its class.
+    A training set drawn from the mixture of 25 Gaussians.
+
+    The points (N, 2) lie in roughly [-1.5, 1.5]. The class of a point is the mode that it was drawn from.
 
     Args:
         length (`int`, defaults to 100,000): Number of points. The same seed and length always give the same points.
@@ -84,7 +85,13 @@ class ImageSamples(Dataset):
     """
 
     def __init__(
-        self, dataset, image_column: str, label_column: str, channels: int, size: tuple[int, int], resize_mode: str
+        self,
+        dataset: "datasets.Dataset",
+        image_column: str,
+        label_column: str,
+        channels: int,
+        size: tuple[int, int],
+        resize_mode: str,
     ):
         import datasets
 
@@ -128,8 +135,10 @@ class ImageSamples(Dataset):
 
 class StackedSamples(Dataset):
     """
-    Grey images stacked into the colour channels of fixed random triples, as in the StackedMNIST of DDGAN: each channel is two
-    random orders of all images laid end to end. With ten digits the triples have 1000 modes.
+    Colour images made of three grey images each, as in the StackedMNIST of DDGAN.
+
+    Each channel goes through all images twice, in random orders that never change. With ten digits the colour images
+    have 1000 modes.
 
     Args:
         dataset ([`~data.Samples`]): Grey samples.
@@ -137,7 +146,7 @@ class StackedSamples(Dataset):
         seed (`int`): Seed of the orders.
     """
 
-    num_classes = None
+    num_classes: int | None = None
 
     def __init__(self, dataset: Samples, num_channels: int, seed: int):
         self.dataset = dataset

@@ -8,15 +8,15 @@ import math
 import torch
 
 
-# Centres {-4, -2, 0, 2, 4}^2 with standard deviation 0.05, all divided by 2 sqrt(2), the standard deviation of the whole,
-# as in the toy experiments of WGAN-GP (Gulrajani et al. 2017): spacing 0.7071, so 40 standard deviations. Variants without
-# the scaling or with spacing 1 are about as common; their numbers are not comparable.
+# Centres {-4, -2, 0, 2, 4}^2 with standard deviation 0.05, all divided by 2 sqrt(2), the standard deviation of the
+# whole, as in the toy experiments of WGAN-GP (Gulrajani et al. 2017): spacing 0.7071, so 40 standard deviations.
+# Variants without the scaling or with spacing 1 are about as common; their numbers are not comparable.
 _GRID_SCALE = 2 * math.sqrt(2)
 GRID_STD = 0.05 / _GRID_SCALE
 
 
 def gaussian_grid_centers() -> torch.Tensor:
-    """Centres of the 25 modes, float32 of shape (25, 2), in row order: mode 5 i + j is at position (i, j) of the grid."""
+    """Centres of the 25 modes, float32 of shape (25, 2), in row order: mode 5 i + j is at position (i, j)."""
     axis = torch.arange(-2.0, 3.0) * 2 / _GRID_SCALE
     return torch.cartesian_prod(axis, axis)
 

@@ -20,6 +20,9 @@ def make_accelerator(arguments: TrainingArguments) -> Accelerator:
     Args:
         arguments ([`TrainingArguments`]): Options.
 
+    Returns:
+        `Accelerator`: ready for networks and optimisers.
+
     Raises:
         ValueError: If the output folder cannot be written, or the tracker is unknown or not installed.
     """

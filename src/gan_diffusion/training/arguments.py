@@ -9,8 +9,8 @@ from typing import Any, Literal
 from ..data.arguments import DataArguments, check_at_least, option
 
 
-# Options that exclude each other; the last one that is set counts. If the command line gives one, the recipe's others are
-# dropped.
+# Options that exclude each other; the last one that is set counts. If the command line gives one, the recipe's others
+# are dropped.
 EXCLUSIVE_OPTIONS = (
     ("dataset_name", "train_data_dir"),
     ("num_train_epochs", "max_train_steps"),
@@ -30,7 +30,8 @@ LOCAL_OPTIONS = (
 )
 # Options that mean nothing without another one.
 REQUIRED_OPTIONS = {"ema_rampup": "ema_kimg"}
-# Options that describe the data set of a recipe. Where the command line names other data, the recipe's values are dropped.
+# Options that describe the data set of a recipe. Where the command line names other data, the recipe's values are
+# dropped.
 OPTIONS_OF_THE_DATA_SET = (
     "dataset_config_name",
     "dataset_split",
@@ -209,7 +210,11 @@ class TrainingArguments:
         Names and values of the options.
 
         Args:
-            free (`bool`, *optional*): Only those that may change when a run goes on (`True`), or only the others (`False`).
+            free (`bool`, *optional*): Only those that may change when a run goes on (`True`), or only the others
+                (`False`).
+
+        Returns:
+            `dict[str, Any]`: their values.
         """
         return {
             each.name: getattr(group, each.name)

@@ -1,10 +1,11 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Adaptive discriminator augmentation (Karras et al. 2020, arXiv 2006.06676, appendix B).
+"""
+Adaptive discriminator augmentation (Karras et al. 2020, arXiv 2006.06676, appendix B).
 
-Every transformation reaches each image with a probability p, which follows the discriminator's overfitting. Unlike in the
-reference, warped images are sampled bilinearly, without an oversampling filter.
+Every transformation reaches each image with a probability p, which follows the discriminator's overfitting. Unlike in
+the reference, warped images are sampled bilinearly, without an oversampling filter.
 """
 
 import math
@@ -27,8 +28,10 @@ _SATURATION_STD = 1.0  # in octaves
 @dataclass
 class GeometricDraws:
     """
-    Parameters of the geometric transformations, in the order in which an image meets them. Of each, the image meets the
-    inverse: the laws are symmetric, and sampling goes from the new image to the old.
+    Parameters of the geometric transformations, in the order in which they are applied.
+
+    An image is transformed by the inverse of each, because pixels are read from the old image for places of the new.
+    That changes no probability: every law is symmetric.
 
     Args:
         flip (`torch.Tensor` of shape (B,)): -1 for a mirrored image, else 1.
@@ -54,8 +57,9 @@ class GeometricDraws:
 @dataclass
 class ColorDraws:
     """
-    Parameters of the colour transformations, in the order in which an image meets them. Luma is the mean of red, green and
-    blue.
+    Parameters of the colour transformations, in the order in which they are applied.
+
+    Luma is the mean of red, green and blue.
 
     Args:
         brightness (`torch.Tensor` of shape (B,)): What is added to all channels.
@@ -142,10 +146,15 @@ def _product(left: Tensor, right: Tensor) -> Tensor:
 
 
 def geometric_map(draws: GeometricDraws) -> tuple[Tensor, Tensor]:
-    """The affine map from pixels of the new image to pixels of the old, both counted (x, y) from the centre.
+    """
+    The affine map from pixels of the new image to pixels of the old, both counted (x, y) from the centre.
+
+    Args:
+        draws ([`GeometricDraws`]): The transformations.
 
     Returns:
-        Matrices (B, 2, 2) and offsets (B, 2); exactly the identity where nothing was drawn.
+        `tuple[torch.Tensor, torch.Tensor]`: matrices (B, 2, 2) and offsets (B, 2); exactly the identity where nothing
+        was drawn.
     """
     zeros, ones = torch.zeros_like(draws.scale), torch.ones_like(draws.scale)
 
@@ -169,17 +178,18 @@ def _reflected(position: Tensor, size: int) -> Tensor:
 
 
 def warp(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
-    """Samples images bilinearly where an affine map points, mirrored outside.
+    """
+    Samples images bilinearly where an affine map points, mirrored outside.
 
     `torch.nn.functional.grid_sample` does the same, but not every version of PyTorch differentiates it twice.
 
     Args:
-        images: Tensor (B, C, H, W), with sides of at least 2.
-        matrix: Tensor (B, 2, 2), see [`geometric_map`].
-        offset: Tensor (B, 2).
+        images (`torch.Tensor` of shape (B, C, H, W)): Images with sides of at least 2.
+        matrix (`torch.Tensor` of shape (B, 2, 2)): See [`geometric_map`].
+        offset (`torch.Tensor` of shape (B, 2)): See [`geometric_map`].
 
     Returns:
-        Tensor of the shape and dtype of the images, differentiable in them twice.
+        `torch.Tensor`: images of the same shape and dtype, differentiable in the old ones twice.
     """
     channels, height, width = images.shape[1:]
     y = torch.arange(height, device=images.device)[:, None] - (height - 1) / 2
@@ -197,11 +207,12 @@ def warp(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
         lower = lower.long()
         corners.append(((lower, 1 - weight), ((lower + 1).clamp(max=size - 1), weight)))
     pixels = images.flatten(2)
-    warped = 0.0
+    parts = []
     for row, row_weight in corners[0]:
         for column, column_weight in corners[1]:
             index = (row * width + column).flatten(1)[:, None].expand(-1, channels, -1)
-            warped = warped + (row_weight * column_weight).flatten(1)[:, None] * pixels.gather(2, index)
+            parts.append((row_weight * column_weight).flatten(1)[:, None] * pixels.gather(2, index))
+    warped = parts[0] + parts[1] + parts[2] + parts[3]
     return warped.unflatten(2, (height, width))
 
 
@@ -229,9 +240,11 @@ def augment(
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """
-    Transforms images at random, each on its own and by each transformation with probability p: mirroring, rotation by 90
-    degrees (of square images), integer translation, isotropic scaling, rotation, anisotropic scaling, fractional translation;
-    brightness, contrast, inversion of the luma, hue, saturation (the last three for 3 channels).
+    Transforms images at random, each on its own and by each transformation with probability p.
+
+    Geometric: mirroring, rotation by 90 degrees (of square images), integer translation, isotropic scaling, rotation,
+    anisotropic scaling, fractional translation. Colour: brightness, contrast; for 3 channels also inversion of the
+    luma, hue, saturation.
 
     Args:
         images (`torch.Tensor` of shape (B, C, H, W)): Images in [-1, 1], with sides of at least 2.
@@ -244,7 +257,7 @@ def augment(
         `torch.Tensor`: images of the same shape and dtype; differentiable in them twice.
 
     Raises:
-        ValueError: if p is out of range or the shape is not as described.
+        ValueError: If p is out of range or the shape is not as described.
     """
     if not 0 <= p <= 1:
         raise ValueError(f"`p` must lie in [0, 1], got {p}.")
@@ -256,7 +269,10 @@ def augment(
         return images
     batch_size, device = images.shape[0], images.device
     if geometric:
-        images = warp(images, *geometric_map(draw_geometric(p, batch_size, images.shape[2:], device, generator)))
+        images = warp(
+            images,
+            *geometric_map(draw_geometric(p, batch_size, (images.shape[2], images.shape[3]), device, generator)),
+        )
     if color:
         images = recolor(images, draw_color(p, batch_size, device, generator))
     return images
@@ -264,12 +280,14 @@ def augment(
 
 class AdaptiveAugmentation:
     """
-    Augmentation for a discriminator's real and generated images alike, with a probability that grows while the discriminator
-    is surer of real images than it should be.
+    Augmentation of a discriminator's real and generated images, with a probability that adapts.
+
+    It grows while the discriminator is surer of real images than it should be, and shrinks otherwise.
 
     Args:
         initial_p (`float`, defaults to 0.0): p at the beginning.
-        max_p (`float`, defaults to 0.8): Largest p. Near 1 the generator cannot tell augmentations from the data any more.
+        max_p (`float`, defaults to 0.8): Largest p. Near 1 the generator cannot tell augmentations from the data any
+            more.
         target (`float`, defaults to 0.6): Value in (-1, 1) that the mean sign of real logits is steered to.
         adaptation_kimg (`float`, defaults to 500.0): Thousands of real images that take p from 0 to 1 at the fastest.
         geometric (`bool`, defaults to `True`): See [`augment`].
@@ -279,7 +297,7 @@ class AdaptiveAugmentation:
         p (`float`): The probability.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -315,7 +333,8 @@ class AdaptiveAugmentation:
         Moves p by num_images / (1000 adaptation_kimg): up where the mean is above the target, down where it is below.
 
         Args:
-            discriminator_sign_mean (`float`): Mean sign of the discriminator's logits of real images since the last update, in [-1, 1].
+            discriminator_sign_mean (`float`): Mean sign of the discriminator's logits of real images since the last
+                update, in [-1, 1].
             num_images (`int`): Real images since the last update, in all processes.
 
         Raises:
@@ -334,8 +353,11 @@ class AdaptiveAugmentation:
         """
         Puts back what [`state_dict`] gave.
 
+        Args:
+            state (`dict`): The state.
+
         Raises:
-            ValueError: if p is outside [0, max_p].
+            ValueError: If p is outside [0, max_p].
         """
         if not 0 <= state["p"] <= self.max_p:
             raise ValueError(f"`state` must have p in [0, {self.max_p}], got {state['p']}.")

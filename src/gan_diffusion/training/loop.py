@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The training loop of all methods, over accelerate. It knows clocks, devices and files; the objective knows the maths."""
+"""The training loop of all methods. It knows clocks, devices and files; the objective knows the maths."""
 
 import math
 import signal
@@ -45,7 +45,7 @@ class _PlayerState:
 
 @contextmanager
 def _stop_request() -> Iterator[list[str]]:
-    """Collects the names of SIGINT and SIGTERM, so that a run can finish its step; a second signal is not held back."""
+    """Collects SIGINT and SIGTERM by name, so that a run can finish its step. A second signal is not held back."""
     received: list[str] = []
 
     def handle(number, frame):
@@ -64,9 +64,9 @@ class Trainer:
     """
     Runs the half-steps of an objective, over and over.
 
-    There is one counter, the step. Learning rates, moving average, position in the data and random numbers follow from it, so
-    a run that goes on from a checkpoint is one that starts at its step. Beside the steps there are checkpoints, grids of
-    samples from a fixed seed, and losses for a tracker.
+    There is one counter, the step. Learning rates, moving average, position in the data and random numbers follow from
+    it, so a run that goes on from a checkpoint is one that starts at its step. Beside the steps there are checkpoints,
+    grids of samples from a fixed seed, and losses for a tracker.
 
     Args:
         objective ([`~training.objectives.Objective`]): The networks and their losses.
@@ -89,7 +89,7 @@ class Trainer:
         self.data = data
         self.arguments = arguments
         self.accelerator = accelerator
-        self.networks = dict(objective.networks)
+        self.networks: dict[str, Any] = dict(objective.networks)
 
         optimization = arguments.optimization
         asked = math.ceil(optimization.num_train_epochs * len(data.dataset) / data.samples_per_step)

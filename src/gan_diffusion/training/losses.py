@@ -36,8 +36,9 @@ def r1_penalty(real_logits: torch.Tensor, real_samples: torch.Tensor) -> torch.T
 
 def path_lengths(images: torch.Tensor, ws: torch.Tensor, projection: torch.Tensor | None = None) -> torch.Tensor:
     """
-    Length of the generator's Jacobian along random image directions (Karras et al. 2020, section 3.2):
-    sqrt of the mean over layers of || d sum(image * y) / d w ||^2, with y normal of variance 1 / (H W).
+    Length of the generator's Jacobian along random image directions (Karras et al. 2020, section 3.2).
+
+    It is the root of the mean over layers of || d sum(image * y) / d w ||^2, with y normal of variance 1 / (H W).
 
     Args:
         images (`torch.Tensor` of shape (B, C, H, W)): Outputs of the synthesis network.

@@ -33,7 +33,8 @@ def parse_arguments(
     """
     Reads the command line, with the recipe's training.yaml as defaults.
 
-    Ends the process with a short message if an option is unknown, has a wrong value, or excludes another one that was given.
+    Ends the process with a short message if an option is unknown, has a wrong value, or excludes another one that was
+    given.
 
     Args:
         method_class (`type`): Dataclass of the method's own options, such as [`DDGANArguments`].
@@ -69,7 +70,7 @@ class _Parser(HfArgumentParser):
         HfArgumentParser._parse_dataclass_field(parser, plain)
 
 
-def _parser(groups: tuple[type, ...], **options) -> HfArgumentParser:
+def _parser(groups: tuple[Any, ...], **options) -> HfArgumentParser:
     return _Parser(
         groups,
         usage="%(prog)s --recipe RECIPE --output_dir FOLDER [options]; --help explains all options",
@@ -108,9 +109,9 @@ def _tokens(name: str, value: Any) -> list[str]:
 
 def _check_exclusive(settings: dict[str, Any], subject: str) -> None:
     for group in EXCLUSIVE_OPTIONS:
-        given = [f"`--{name}`" for name in group if name in settings]
+        given = [f"--{name}" for name in group if name in settings]
         if len(given) > 1:
-            raise ValueError(f"{subject} {' and '.join(given)}, which exclude each other. Keep one of them.")
+            raise ValueError(f"{subject} `{'` and `'.join(given)}`, which exclude each other. Keep one of them.")
 
 
 def _merge(recipe: dict[str, Any], typed: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

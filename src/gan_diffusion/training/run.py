@@ -55,6 +55,9 @@ class TrainingRun:
         Args:
             arguments ([`TrainingArguments`]): Options.
 
+        Returns:
+            [`TrainingRun`]: ready for an objective.
+
         Raises:
             ValueError: If the recipe, the data or the output folder cannot be used.
         """

@@ -34,13 +34,23 @@ def draw_samples(pipeline: DiffusionPipeline, count: int, seed: int) -> np.ndarr
     network.eval()
     try:
         generator = torch.Generator().manual_seed(seed)
-        return pipeline(count, **labels, generator=generator, output_type="np").images
+        return pipeline(  # pyright: ignore[reportCallIssue] (the base class has no `__call__`)
+            count, **labels, generator=generator, output_type="np"
+        ).images
     finally:
         network.train(was_training)
 
 
 def save_samples(images: np.ndarray, folder: Path, step: int, accelerator: Accelerator) -> None:
-    """Writes images (B, H, W, C) in [0, 1] as a grid `folder/step-<step>.png`, and hands them to the trackers that show images."""
+    """
+    Writes images as a grid `folder/step-<step>.png`, and hands them to the trackers that show images.
+
+    Args:
+        images (`np.ndarray` of shape (B, H, W, C)): Images in [0, 1].
+        folder (`Path`): Where; made if it does not exist.
+        step (`int`): Number of the training step.
+        accelerator (`Accelerator`): With the trackers.
+    """
     columns = math.isqrt(len(images))
     rows = len(images) // columns
     folder.mkdir(exist_ok=True)

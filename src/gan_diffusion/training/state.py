@@ -20,13 +20,14 @@ class TrainingState:
     """
     The bundle: one counter, and the parts with `state_dict` and `load_state_dict`.
 
-    Everything else that a run needs follows from the step: learning rates, decay, position in the data, random numbers.
+    Everything else that a run needs follows from the step: learning rates, decay, position in the data, random
+    numbers.
 
     Args:
         parts (`dict[str, Any]`): Networks, moving average, optimisers, objective.
         configs (`dict[str, Any]`): What the parts are. A checkpoint of other parts is refused.
-        settings (`dict[str, Any]`): The options that numbers in a checkpoint depend on. A checkpoint with others is refused,
-            unless the change was asked for.
+        settings (`dict[str, Any]`): The options that numbers in a checkpoint depend on. A checkpoint with others is
+            refused, unless the change was asked for.
         samples_per_step (`int`, defaults to 1): Real samples of one step, of all processes together.
         step (`int`, defaults to 0): Steps done.
         seconds (`float`, defaults to 0): Time spent in training steps.

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.distributed
@@ -57,8 +57,8 @@ class HalfStep:
         name (`str`): Name, for messages.
         player (`str`): Name of the player that it trains.
         loss (`Callable`):
-            `loss(batch, **terms)` -> [`StepOutput`], for a [`~data.Batch`] and, for each name in `terms`, whether that term is
-            due. All random numbers that it draws come from torch's global generators.
+            `loss(batch, **terms)` -> [`StepOutput`], for a [`~data.Batch`] and, for each name in `terms`, whether that
+            term is due. All random numbers that it draws come from torch's global generators.
         every (`int`, defaults to 1): It is due at steps 0, `every`, 2 `every`, ...
         terms (`Mapping[str, int]`, defaults to `{}`):
             Terms of the loss that are due less often than the half-step itself, with their intervals.
@@ -81,13 +81,15 @@ class HalfStep:
 
 class Objective(ABC):
     """
-    What one training step is: networks, players, and an ordered list of half-steps. It knows nothing of devices, clocks, files.
+    What one training step is: networks, players, and an ordered list of half-steps.
 
-    The loop runs the half-steps that are due, in order, and then `finish_step`. A subclass adds a network by putting it into
-    `networks` and `players`, and a half-step of its own to the list.
+    It knows nothing of devices, clocks and files.
 
-    In the half-step of one player the networks of the others must get no gradient: run the generator under `torch.no_grad()`
-    in a discriminator's half-step, and take the discriminator as [`frozen`] in a generator's.
+    The loop runs the half-steps that are due, in order, and then `finish_step`. A subclass adds a network by putting
+    it into `networks` and `players`, and a half-step of its own to the list.
+
+    In the half-step of one player the networks of the others must get no gradient: run the generator under
+    `torch.no_grad()` in a discriminator's half-step, and take the discriminator as [`frozen`] in a generator's.
 
     Args:
         generator (`nn.Module`): The network that the pipeline samples from.
@@ -99,7 +101,7 @@ class Objective(ABC):
         players (`dict[str, Player]`): All players by name.
     """
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, scheduler):
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, scheduler: Any):
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         self.players: dict[str, Player] = {
             "generator": Player(("generator",), learning_rate="generator"),
@@ -123,7 +125,7 @@ class Objective(ABC):
         """The half-steps of a training step, in the order in which they run."""
 
     def finish_step(self, step: int) -> dict[str, float]:
-        """Called once per training step, in every process, after the optimisers of step number `step`. Returns numbers to report."""
+        """Called in every process after the optimisers of step number `step`. Returns numbers to report."""
         return {}
 
     def state_dict(self) -> dict:
@@ -147,8 +149,8 @@ def lazy(penalty: torch.Tensor, interval: int, outputs: torch.Tensor) -> torch.T
     """
     Loss of a half-step that a penalty has for itself every `interval` steps: the penalty times the interval.
 
-    The network's outputs are added with weight 0: the last bias has no part in a gradient penalty, but a distributed wrapper
-    waits for a gradient of every parameter.
+    The network's outputs are added with weight 0: the last bias has no part in a gradient penalty, but a distributed
+    wrapper waits for a gradient of every parameter.
     """
     return interval * penalty + 0 * outputs.sum()
 

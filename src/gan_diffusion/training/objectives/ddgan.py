@@ -1,6 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+"""The objective of denoising diffusion GANs (Xiao et al. 2022, arXiv 2112.07804)."""
+
 from dataclasses import dataclass
 
 import torch
@@ -34,8 +36,8 @@ class DDGANObjective(Objective):
     """
     The adversarial objective of denoising diffusion GANs (arXiv 2112.07804, equations 4 to 6).
 
-    The discriminator tells real pairs (x_t, x_{t+1}) from pairs whose x_t was drawn from the posterior of the generator's
-    x_0. R1 is taken with respect to x_t alone and, unlike in StyleGAN2, is not multiplied by its interval.
+    The discriminator tells real pairs (x_t, x_{t+1}) from pairs whose x_t was drawn from the posterior of the
+    generator's x_0. R1 is taken with respect to x_t alone and, unlike in StyleGAN2, is not multiplied by its interval.
 
     Args:
         generator (`nn.Module`): G(x_{t+1}, t, z) -> output with `.sample`, x_0.
@@ -97,6 +99,9 @@ class DDGANObjective(Objective):
             batch ([`~data.Batch`]): Real x_0 and their condition.
             r1 (`bool`, defaults to `False`): Whether to add R1.
             draws ([`DDGANDraws`], *optional*): The random numbers, if they are not to be drawn here.
+
+        Returns:
+            [`StepOutput`]: the loss, and what to report of it.
         """
         draws = draws or self.draw(batch)
         t = draws.timesteps
@@ -123,6 +128,9 @@ class DDGANObjective(Objective):
         Args:
             batch ([`~data.Batch`]): Real x_0 and their condition.
             draws ([`DDGANDraws`], *optional*): The random numbers, if they are not to be drawn here.
+
+        Returns:
+            [`StepOutput`]: the loss, and what to report of it.
         """
         draws = draws or self.draw(batch)
         t = draws.timesteps

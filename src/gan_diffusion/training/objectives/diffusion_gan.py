@@ -1,6 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+"""The objective of Diffusion-GAN (Wang et al. 2023, arXiv 2206.02262) with the regularisations of StyleGAN2."""
+
 import math
 from dataclasses import dataclass, replace
 
@@ -21,10 +23,13 @@ class DiffusionGANDraws:
 
     Args:
         latent (`torch.Tensor` of shape (B, latent_dim)): z, standard normal.
-        fake_timesteps, real_timesteps (`torch.Tensor` of shape (B,)): t in 0..T of the generated and of the real samples.
+        fake_timesteps, real_timesteps (`torch.Tensor` of shape (B,)): t in 0..T of the generated and of the real
+            samples.
         fake_noise, real_noise (`torch.Tensor`, *optional*): n, of the shape of the samples.
-        style_mixing (`tuple[torch.Tensor, int]`, *optional*): Second latent, and the first layer that takes its styles.
-        projection (`torch.Tensor`, *optional*): Standard normal, of the shape of the images whose path lengths are measured.
+        style_mixing (`tuple[torch.Tensor, int]`, *optional*): Second latent, and the first layer that takes its
+            styles.
+        projection (`torch.Tensor`, *optional*): Standard normal, of the shape of the images whose path lengths are
+            measured.
     """
 
     latent: torch.Tensor
@@ -41,23 +46,25 @@ class DiffusionGANObjective(Objective):
     The adversarial objective of Diffusion-GAN (arXiv 2206.02262) with the regularisations of StyleGAN2.
 
     Real and generated samples are diffused, each to a timestep of its own, before the discriminator, which is told the
-    timestep. The generator learns through the noise: its gradient carries sqrt(abar_t). R1 is taken with respect to the clean
-    real sample, through the noise as well. Both regularisations are lazy: every `interval` steps, multiplied by `interval`, in
-    an optimiser step of their own.
+    timestep. The generator learns through the noise: its gradient carries sqrt(abar_t). R1 is taken with respect to
+    the clean real sample, through the noise as well. Both regularisations are lazy: every `interval` steps, multiplied
+    by `interval`, in an optimiser step of their own.
 
     The published StyleGAN2 runs use no augmentation besides the noise, so there is none here.
 
     Args:
-        generator (`nn.Module`): G(z, **condition) -> output with `.sample` and, for path lengths and style mixing, `.ws`.
+        generator (`nn.Module`): G(z, **condition) -> output with `.sample` and, for path lengths and style mixing,
+            `.ws`.
         discriminator (`nn.Module`): D(x_t, t, **condition) -> output with `.logits`, (B, 1).
         scheduler ([`DiffusionGANScheduler`]): The noise; its length adapts here.
         latent_dim (`int`): Width of z.
         r1_gamma (`float`, defaults to 0.01): Weight of R1; 0 turns it off.
         r1_interval (`int`, defaults to 16): Steps between R1 steps.
-        path_length_weight (`float`, defaults to 0.0): Weight of the path-length regularisation (StyleGAN2: 2); 0 turns it off.
+        path_length_weight (`float`, defaults to 0.0): Weight of the path-length regularisation (StyleGAN2: 2); 0 turns
+            it off.
         path_length_interval (`int`, defaults to 4):
-            Steps between path-length steps. Adam is adapted to them also where the weight is 0, as in the published CIFAR-10
-            model; 0 prevents that.
+            Steps between path-length steps. Adam is adapted to them also where the weight is 0, as in the published
+            CIFAR-10 model; 0 prevents that.
         path_length_batch_shrink (`int`, defaults to 2): Path lengths are measured on 1/2 of the batch.
         path_length_decay (`float`, defaults to 0.01): Weight of a new mean length in the moving average.
         style_mixing_probability (`float`, defaults to 0.0): Share of the steps that mix the styles of two latents.
@@ -118,7 +125,7 @@ class DiffusionGANObjective(Objective):
         return tuple(steps)
 
     def draw(self, batch: Batch) -> DiffusionGANDraws:
-        """Latents, timesteps and style mixing for a batch of real samples; real and generated samples share no timestep."""
+        """Latents, style mixing, and timesteps, which are others for real than for generated samples."""
         batch_size, device = len(batch), batch.device
 
         def latent():
@@ -147,6 +154,9 @@ class DiffusionGANObjective(Objective):
         Args:
             batch ([`~data.Batch`]): Real samples and their condition, which is used for the generated ones too.
             draws ([`DiffusionGANDraws`], *optional*): The random numbers, if they are not to be drawn here.
+
+        Returns:
+            [`StepOutput`]: the loss, and what to report of it.
         """
         draws = draws or self.draw(batch)
         with torch.no_grad():
@@ -162,7 +172,7 @@ class DiffusionGANObjective(Objective):
         )
 
     def r1_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
-        """R1 on the clean real samples, times its interval. Arguments as in `discriminator_loss`."""
+        """R1 on the clean real samples, times its interval. Arguments as above."""
         draws = draws or self.draw(batch)
         # The gradient is with respect to the clean sample, so that must be a float tensor.
         samples = batch.clean_samples().detach().requires_grad_()
@@ -173,7 +183,7 @@ class DiffusionGANObjective(Objective):
         return StepOutput(lazy(penalty, self.r1_interval, logits), {"r1": penalty.detach()})
 
     def generator_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
-        """Loss of the generator through the noise, with the discriminator frozen. Arguments as in `discriminator_loss`."""
+        """Loss of the generator through the noise, with the discriminator frozen. Arguments as above."""
         draws = draws or self.draw(batch)
         fake = self._generate(draws, batch.condition).sample
         fake = self.scheduler.add_noise(fake, draws.fake_noise, draws.fake_timesteps)
@@ -182,7 +192,7 @@ class DiffusionGANObjective(Objective):
         return StepOutput(loss, {"loss_g": loss.detach()})
 
     def path_length_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
-        """Path-length regularisation on part of the batch, times its interval. Arguments as in `discriminator_loss`."""
+        """Path-length regularisation on part of the batch, times its interval. Arguments as above."""
         batch = batch.first(max(1, len(batch) // self.path_length_batch_shrink))
         draws = draws or self.draw(batch)
         output = self._generate(draws, batch.condition)

@@ -1,6 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+"""The objective of SPI-GAN (Jeon and Park, arXiv 2206.14464)."""
+
 import math
 from dataclasses import dataclass, replace
 
@@ -35,13 +37,15 @@ class SPIGANDraws:
 
 class SPIGANObjective(Objective):
     """
-    The adversarial objective of SPI-GAN (arXiv 2206.14464), as we read it: the discriminator tells points i(u) of the straight
-    path between data and noise from the generator's samples of the same positions u, which the generator makes from the same
-    noisy ends x_T. The loss (non-saturating logistic), R1 and the mass of positions at u = 1 are our choices.
+    The adversarial objective of SPI-GAN (arXiv 2206.14464), as we read it.
 
-    R1 is lazy, as in StyleGAN2, and taken with respect to i(u) before augmentation. The augmentation, if any, acts on points
-    of the path and generated samples alike and follows the verdict on clean samples (u = 1) alone: elsewhere real and
-    generated samples are partly noise, and an undecided discriminator is no sign of anything.
+    Real samples are points i(u) of the straight path between data and noise. The generator makes its samples for the
+    same positions u, from the same noisy ends x_T. The discriminator tells the two apart. The loss (non-saturating
+    logistic), R1 and the share of positions at u = 1 are our choices.
+
+    R1 is lazy, as in StyleGAN2, and taken with respect to i(u) before augmentation. Points of the path and generated
+    samples are augmented alike. How much is decided by the discriminator's outputs for clean samples (u = 1) alone: at
+    other positions all samples are partly noise, so outputs near zero say nothing about overfitting.
 
     Args:
         generator ([`SPIGANGenerator`]): G(x_T, u, **condition) -> output with `.sample`.
@@ -115,6 +119,9 @@ class SPIGANObjective(Objective):
         Args:
             batch ([`~data.Batch`]): Real x_0 and their condition.
             draws ([`SPIGANDraws`], *optional*): The random numbers, if they are not to be drawn here.
+
+        Returns:
+            [`StepOutput`]: the loss, and what to report of it.
         """
         draws = draws or self.draw(batch)
         with torch.no_grad():
@@ -132,7 +139,7 @@ class SPIGANObjective(Objective):
         )
 
     def r1_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:
-        """R1 on points of the path, times its interval. Arguments as in `discriminator_loss`."""
+        """R1 on points of the path, times its interval. Arguments as above."""
         draws = draws or self.draw(batch)
         point = self._path(batch, draws)[0].detach().requires_grad_()
         logits = self.discriminator(self._augment(point), draws.positions, **batch.condition).logits
@@ -140,7 +147,7 @@ class SPIGANObjective(Objective):
         return StepOutput(lazy(penalty, self.r1_interval, logits), {"r1": penalty.detach()})
 
     def generator_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:
-        """Loss of the generator at new positions, with the discriminator frozen. Arguments as in `discriminator_loss`."""
+        """Loss of the generator at new positions, with the discriminator frozen. Arguments as above."""
         draws = draws or self.draw(batch)
         _, source = self._path(batch, draws)
         fake = self._augment(self.generator(source, draws.positions, **batch.condition).sample)
