@@ -107,6 +107,6 @@ def steered(p: float, sign_mean: float, target: float, num_images: int, adaptati
             "discriminator's outputs are not numbers any more: the training has diverged."
         )
     if num_images < 0:
-        raise ValueError(f"`num_images` must be at least 0, got {num_images}.")
+        raise ValueError(f"`num_images` must not be negative, got {num_images}.")
     direction = (sign_mean > target) - (sign_mean < target)
     return p + direction * num_images / (1000 * adaptation_kimg)

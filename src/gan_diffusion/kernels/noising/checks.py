@@ -118,9 +118,8 @@ def _per_sample(name, values, x_0, largest):
             f"{_size(values)}."
         )
     if values.device.type == "cpu" and not torch.compiler.is_compiling():
-        outside = [
-            value for value in (values.tolist() if values.ndim else [values.item()]) if not 0 <= value <= largest
-        ]
+        listed = values.tolist() if values.ndim else [values.item()]
+        outside = [value for value in listed if not 0 <= value <= largest]
         if outside:
             raise ValueError(f"`{name}` must lie in [0, {largest}], got {outside[0]}.")
     if values.device != x_0.device:
