@@ -208,7 +208,10 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
             TypeError: If an argument is of a wrong type.
             ValueError: If there is no position, one is out of range, or another argument does not fit the model.
         """
-        positions = torch.as_tensor(us, dtype=torch.float32)
+        try:
+            positions = torch.as_tensor(us, dtype=torch.float32)
+        except (TypeError, ValueError):
+            raise TypeError(f"`us` must be a list of numbers, got {us!r}.") from None
         if positions.ndim != 1 or len(positions) == 0:
             raise ValueError(f"`us` must be a list of at least one position, got {us!r}.")
         self.check_inputs(1, class_labels, generator, latents, output_type)
