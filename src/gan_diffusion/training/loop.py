@@ -205,9 +205,9 @@ class Trainer:
                 logs = self._step(next(steps))
                 state.step += 1
                 progress.update()
+                state.seconds += time.perf_counter() - start
                 if state.step % run.logging_steps == 0:
                     self._log(logs, progress)
-                state.seconds += time.perf_counter() - start
                 if run.validation_steps and state.step % run.validation_steps == 0:
                     self._save_samples()
                 if state.step % run.checkpointing_steps == 0:
