@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Noising a batch: ours against `torch.randn_like` and diffusers' `DDPMScheduler.add_noise`, in one run.
+"""
+Noising a batch: ours against `torch.randn_like` and diffusers' `DDPMScheduler.add_noise`, in one run.
 
     python benchmarks/bench_noising.py            # on the GPU if there is one, else on the CPU
     python benchmarks/bench_noising.py --device cpu --threads 1 --rounds 200

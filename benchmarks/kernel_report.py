@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Compiles every noising kernel for GPUs that need not be present and reads the machine code.
+"""
+Compiles every noising kernel for GPUs that need not be present and reads the machine code.
 
     python benchmarks/kernel_report.py                      # the table for an H100, as Markdown
     python benchmarks/kernel_report.py --targets sm_80 gfx942

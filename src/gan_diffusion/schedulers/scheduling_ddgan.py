@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The forward process and the reverse step of denoising diffusion GANs (Xiao et al. 2022, arXiv 2112.07804).
+"""
+The forward process and the reverse step of denoising diffusion GANs (Xiao et al. 2022, arXiv 2112.07804).
 
 The states of the process are x_0, ..., x_T: x_0 is data and x_T nearly pure noise. A timestep t in 0..T-1 names the
 step from x_{t+1} to x_t. So t is the index of the less noisy state, and the generator takes x_{t+1} at timestep t.
@@ -79,8 +80,9 @@ def _checked_betas(trained_betas: list[float], num_steps: int) -> torch.Tensor:
 
 class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
     """
-    A diffusion of a few large steps. A reverse step draws from the Gaussian posterior q(x_t | x_{t+1}, x_0), with x_0
-    predicted by a generator.
+    A diffusion of a few large steps.
+
+    A reverse step draws from the Gaussian posterior q(x_t | x_{t+1}, x_0), with x_0 predicted by a generator.
 
     Samples may have any shape (B, ...): images (B, C, H, W) in [-1, 1], vectors (B, D). The betas are computed in
     float64 and everything after them in float32, as in the reference implementation, so that the tables equal its
@@ -203,8 +205,9 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         """
-        Diffuses clean samples to the state that the generator takes at the given timesteps (equation 1 of the paper,
-        accumulated over the steps): x_{t+1} = signal_coefs[t+1] x_0 + noise_coefs[t+1] n.
+        Diffuses clean samples to the state that the generator takes at the given timesteps.
+
+        x_{t+1} = signal_coefs[t+1] x_0 + noise_coefs[t+1] n, equation 1 of the paper accumulated over the steps.
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)):
@@ -250,7 +253,8 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         dtype: torch.dtype | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """
-        Draws two neighbouring states of one diffusion, the real pair of the discriminator:
+        Draws two neighbouring states of one diffusion, the real pair of the discriminator.
+
         x_t = signal_coefs[t] x_0 + noise_coefs[t] n_t, x_{t+1} = sqrt(1 - beta_{t+1}) x_t + sqrt(beta_{t+1}) n_{t+1}.
 
         Args:

@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The adaptive noise of Diffusion-GAN (Wang et al. 2023, arXiv 2206.02262).
+"""
+The adaptive noise of Diffusion-GAN (Wang et al. 2023, arXiv 2206.02262).
 
 Real and generated samples are diffused before the discriminator sees them, each to a timestep t of its own. At t = 0 a
 sample is clean. The length T of the chain grows when the discriminator is sure of real samples, and shrinks when it is
@@ -315,8 +316,10 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
     def adapt(self) -> bool:
         """
-        Ends an iteration. Every `update_interval` iterations it updates T from the outputs recorded since the last
-        update. All processes of a distributed run must call it.
+        Ends an iteration.
+
+        Every `update_interval` iterations it updates T from the outputs recorded since the last update. All processes
+        of a distributed run must call it.
 
         Returns:
             `bool`: Whether T was updated.
@@ -332,9 +335,10 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
     def update(self, discriminator_sign_mean: float | None = None, num_images: int | None = None) -> None:
         """
-        Moves p and draws a new list of timesteps. p grows if the discriminator is surer of real samples than
-        `discriminator_target`, and shrinks if it is less sure. The step depends on the number of images alone, as in
-        the reference implementation.
+        Moves p and draws a new list of timesteps.
+
+        p grows if the discriminator is surer of real samples than `discriminator_target`, and shrinks if it is less
+        sure. The step depends on the number of images alone, as in the reference implementation.
 
         Args:
             discriminator_sign_mean (`float`, *optional*):

@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The straight path between noise and data of SPI-GAN (Jeon and Park, arXiv 2206.14464).
+"""
+The straight path between noise and data of SPI-GAN (Jeon and Park, arXiv 2206.14464).
 
 A position u in [0, 1] names the point i(u) = u x_0 + (1 - u) x_T. i(1) is data and i(0) is the terminal image x_T,
 nearly pure noise. The paper gives the two ends and the straight line between them. It does not say how x_T and u are
@@ -9,6 +10,7 @@ drawn: the variance-preserving process with these constants, and the law of u, a
 """
 
 import math
+from typing import cast
 
 import torch
 from diffusers.configuration_utils import ConfigMixin, register_to_config
@@ -20,8 +22,10 @@ from .common import check_draw, check_interval
 
 class SPIGANScheduler(SchedulerMixin, ConfigMixin):
     """
-    The forward process of SPI-GAN: one diffusion of the data to x_T = signal_coef x_0 + noise_coef n, and the straight
-    path from there back to x_0. There is no reverse process: a sample is the generator's output at position 1.
+    The forward process of SPI-GAN: one diffusion of the data, and the straight path from there back to the data.
+
+    The data x_0 are diffused to x_T = signal_coef x_0 + noise_coef n. There is no reverse process: a sample is the
+    generator's output at position 1.
 
     Samples may have any shape (B, ...): images (B, C, H, W) in [-1, 1], vectors (B, D). The coefficients are those of
     the variance-preserving process at time 1: signal_coef = exp(-(beta_max - beta_min) / 4 - beta_min / 2) and
@@ -158,8 +162,9 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
         dtype: torch.dtype | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """
-        Points of the straight path i(u) = u x_0 + (1 - u) x_T with the terminal image x_T = signal_coef x_0 +
-        noise_coef n. Both ends are exact: i(0) = x_T and i(1) = x_0.
+        Points of the straight path i(u) = u x_0 + (1 - u) x_T.
+
+        The terminal image is x_T = signal_coef x_0 + noise_coef n. Both ends are exact: i(0) = x_T and i(1) = x_0.
 
         Args:
             original_samples (`torch.Tensor` of shape (B, ...)):
@@ -208,7 +213,8 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
         dtype: torch.dtype | None = None,
     ) -> torch.Tensor:
         """[`SPIGANScheduler.interpolate`] with the arguments of the other schedulers; positions are its timesteps."""
-        return self.interpolate(original_samples, positions, noise=noise, generator=generator, flip=flip, dtype=dtype)
+        sample = self.interpolate(original_samples, positions, noise, generator, flip=flip, dtype=dtype)
+        return cast(torch.Tensor, sample)
 
     def diffuse(
         self,
@@ -241,12 +247,14 @@ class SPIGANScheduler(SchedulerMixin, ConfigMixin):
             ValueError: If shapes or devices do not match or a value is out of range.
             TypeError: If an argument has the wrong type or dtype.
         """
-        return self.interpolate(original_samples, 0.0, noise=noise, generator=generator, flip=flip, dtype=dtype)
+        sample = self.interpolate(original_samples, 0.0, noise, generator, flip=flip, dtype=dtype)
+        return cast(torch.Tensor, sample)
 
     def snr(self, positions: float | torch.Tensor) -> torch.Tensor:
         """
-        Signal-to-noise ratio of i(u) in decibels for data of unit variance: 20 log10(c(u) / s(u)) with
-        c = u + (1 - u) signal_coef and s = (1 - u) noise_coef.
+        Signal-to-noise ratio of i(u) in decibels, for data of unit variance.
+
+        It is 20 log10(c(u) / s(u)) with c = u + (1 - u) signal_coef and s = (1 - u) noise_coef.
 
         Args:
             positions (`float` or `torch.Tensor` of any shape):

@@ -1,6 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The Triton kernels, interpreted, against the reference: bit for bit.
+"""
+The Triton kernels, interpreted, against the reference: bit for bit.
 
 Two properties of the interpreter are allowed for. It takes the logarithm and the square root of NumPy, whose last bit
 is not always that of PyTorch: they are replaced. And it cuts bfloat16 off where GPUs round, so bfloat16 results are

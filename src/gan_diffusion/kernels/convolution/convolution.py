@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Convolutions on the CPU as matrix products, where these are faster: minimal filtering, and the gradients of weights.
+"""
+Convolutions on the CPU as matrix products, where these are faster: minimal filtering, and the gradients of weights.
 
 In channels-last memory format, PyTorch's own weight gradient takes about twice the time of the forward pass, and more
 with a stride of two. Its second derivatives transpose batch and channels.

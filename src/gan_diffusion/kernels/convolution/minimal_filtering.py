@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""3x3 convolutions on the CPU by minimal filtering, F(2x2, 3x3).
+"""
+3x3 convolutions on the CPU by minimal filtering, F(2x2, 3x3).
 
 Winograd 1980; Lavin and Gray, "Fast algorithms for convolutional neural networks" (CVPR 2016), section 4.1. Every 2x2
 tile of the output is a linear transform of 16 products, where the definition has 36. Summed over the input channels,

@@ -90,15 +90,16 @@ def noise(
         TypeError: If an argument has the wrong type or dtype.
     """
     dtype = _check_samples(x_0, flip, dtype)
-    tables = _check_tables(x_0, signal_coefs=signal_coefs, noise_coefs=noise_coefs)
+    _check_tables(x_0, signal_coefs=signal_coefs, noise_coefs=noise_coefs)
     timesteps = checks.per_sample_index(timesteps, x_0, signal_coefs.numel())
     backend = choose(x_0.device, dtype)
     source = noise_source(backend, x_0, dtype, noise, generator, seed)
     (n,) = source.noise or (None,)
+    arguments = (x_0, signal_coefs, noise_coefs, timesteps, n)
     if backend == "triton":
-        return ops.noise(x_0, *tables, timesteps, n, source.seeds, flip, dtype)
+        return ops.noise(*arguments, source.seeds, flip, dtype)
     record("noise", backend)
-    return reference.noise(x_0, *tables, timesteps, n, flip=flip, dtype=dtype, noise_is_scratch=source.is_scratch)
+    return reference.noise(*arguments, flip=flip, dtype=dtype, noise_is_scratch=source.is_scratch)
 
 
 def noise_pair(
@@ -116,7 +117,9 @@ def noise_pair(
     dtype: torch.dtype | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     r"""
-    Two neighbouring states of one diffusion: `x_t = signal_coefs[t] x_0 + noise_coefs[t] n_t` and
+    Two neighbouring states of one diffusion, x_t and x_{t+1}.
+
+    `x_t = signal_coefs[t] x_0 + noise_coefs[t] n_t` and
     `x_{t+1} = step_signal_coefs[t+1] x_t + step_noise_coefs[t+1] n_{t+1}`.
 
     The pair that DDGAN's discriminator sees (Xiao et al. 2022, arXiv 2112.07804, equation 4); t is the index of the
@@ -155,7 +158,7 @@ def noise_pair(
         TypeError: If an argument has the wrong type or dtype.
     """
     dtype = _check_samples(x_0, flip, dtype)
-    tables = _check_tables(
+    _check_tables(
         x_0,
         signal_coefs=signal_coefs,
         noise_coefs=noise_coefs,
@@ -165,13 +168,12 @@ def noise_pair(
     timesteps = checks.per_sample_index(timesteps, x_0, signal_coefs.numel() - 1)
     backend = choose(x_0.device, dtype)
     source = noise_source(backend, x_0, dtype, noise, generator, seed, is_pair=True)
-    pair = source.noise or (None, None)
+    n_t, n_tp1 = source.noise or (None, None)
+    arguments = (x_0, signal_coefs, noise_coefs, step_signal_coefs, step_noise_coefs, timesteps, n_t, n_tp1)
     if backend == "triton":
-        return ops.noise_pair(x_0, *tables, timesteps, *pair, source.seeds, flip, dtype)
+        return ops.noise_pair(*arguments, source.seeds, flip, dtype)
     record("noise_pair", backend)
-    return reference.noise_pair(
-        x_0, *tables, timesteps, *pair, flip=flip, dtype=dtype, noise_is_scratch=source.is_scratch
-    )
+    return reference.noise_pair(*arguments, flip=flip, dtype=dtype, noise_is_scratch=source.is_scratch)
 
 
 def posterior_step(
@@ -221,15 +223,16 @@ def posterior_step(
     """
     checks.check_sample("x_0", x_0)
     checks.check_same("x_tp1", x_tp1, "x_0", x_0)
-    tables = _check_tables(x_0, coef_x_0=coef_x_0, coef_x_tp1=coef_x_tp1, std=std)
+    _check_tables(x_0, coef_x_0=coef_x_0, coef_x_tp1=coef_x_tp1, std=std)
     timesteps = checks.per_sample_index(timesteps, x_0, coef_x_0.numel())
     backend = choose(x_0.device, x_0.dtype)
     source = noise_source(backend, x_0, x_0.dtype, noise, generator, seed)
     (n,) = source.noise or (None,)
+    arguments = (x_0, x_tp1, coef_x_0, coef_x_tp1, std, timesteps, n)
     if backend == "triton":
-        return ops.posterior_step(x_0, x_tp1, *tables, timesteps, n, source.seeds)
+        return ops.posterior_step(*arguments, source.seeds)
     record("posterior_step", backend)
-    return reference.posterior_step(x_0, x_tp1, *tables, timesteps, n, noise_is_scratch=source.is_scratch)
+    return reference.posterior_step(*arguments, noise_is_scratch=source.is_scratch)
 
 
 def straight_path(
@@ -246,11 +249,10 @@ def straight_path(
     return_terminal: bool = False,
 ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
     r"""
-    A point of the straight path from noise to data: `i(u) = u x_0 + (1 - u) x_T` with the terminal image
-    `x_T = signal_coef x_0 + noise_coef n`.
+    A point of the straight path from noise to data: `i(u) = u x_0 + (1 - u) x_T`.
 
-    The interpolation of SPI-GAN (Jeon and Park, arXiv 2206.14464). Both ends are exact: i(1) = x_0 and i(0) = x_T.
-    Differentiable with respect to `x_0`, twice too.
+    The terminal image is `x_T = signal_coef x_0 + noise_coef n`. The interpolation of SPI-GAN (Jeon and Park, arXiv
+    2206.14464). Both ends are exact: i(1) = x_0 and i(0) = x_T. Differentiable with respect to `x_0`, twice too.
 
     Args:
         x_0 (`torch.Tensor` of shape (B, ...)):
@@ -288,17 +290,17 @@ def straight_path(
             raise TypeError(f"`{name}` must be a float, got {type(value).__name__}.")
     if not noise_coef >= 0:
         raise ValueError(f"`noise_coef` must be at least 0, got {noise_coef}.")
-    coefs = (float(signal_coef), float(noise_coef))
     positions = checks.per_sample_position(positions, x_0, dtype)
     backend = choose(x_0.device, dtype)
     source = noise_source(backend, x_0, dtype, noise, generator, seed)
     (n,) = source.noise or (None,)
+    arguments = (x_0, positions, float(signal_coef), float(noise_coef), n)
     if backend == "triton":
         op = ops.straight_path_with_terminal if return_terminal else ops.straight_path
-        return op(x_0, positions, *coefs, n, source.seeds, flip, dtype)
+        return op(*arguments, source.seeds, flip, dtype)
     record("straight_path", backend)
     options = {"flip": flip, "dtype": dtype, "return_terminal": return_terminal}
-    return reference.straight_path(x_0, positions, *coefs, n, noise_is_scratch=source.is_scratch, **options)
+    return reference.straight_path(*arguments, noise_is_scratch=source.is_scratch, **options)
 
 
 def _check_samples(x_0, flip, dtype):
@@ -308,9 +310,8 @@ def _check_samples(x_0, flip, dtype):
 
 
 def _check_tables(x_0, **tables):
-    """The tables, which all have the length of the first."""
+    """Checks tables, which must all have the length of the first."""
     length = None
     for name, table in tables.items():
         checks.check_table(name, table, x_0, length)
         length = table.numel()
-    return tuple(tables.values())

@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Host launchers of the Triton kernels: memory formats, block sizes and grids.
+"""
+Host launchers of the Triton kernels: memory formats, block sizes and grids.
 
 Contiguous and channels-last tensors are worked on as they lie, any other layout goes through a contiguous copy.
 Results have the layout of `torch.empty_like(sample)`. Arguments are those of the ops of the same name in `ops.py`.
@@ -66,6 +67,7 @@ class Plan:
 
 
 def noise(x_0, signal_coefs, noise_coefs, timesteps, noise, seeds, flip, dtype):
+    """Launches `noise_kernel`."""
     layout = _Layout(x_0, dtype)
     (out,) = outputs = layout.empty(1)
     _launch(
@@ -92,6 +94,7 @@ def noise_pair(
     flip,
     dtype,
 ):
+    """Launches `noise_pair_kernel`."""
     layout = _Layout(x_0, dtype)
     outputs = layout.empty(2)
     _launch(
@@ -108,6 +111,7 @@ def noise_pair(
 
 
 def noise_pair_adjoint(grad_t, grad_tp1, signal_coefs, step_signal_coefs, timesteps):
+    """Launches `noise_pair_adjoint_kernel`."""
     layout = _Layout(grad_t, grad_t.dtype)
     (out,) = outputs = layout.empty(1)
     _launch(
@@ -121,6 +125,7 @@ def noise_pair_adjoint(grad_t, grad_tp1, signal_coefs, step_signal_coefs, timest
 
 
 def posterior_step(x_0, x_tp1, coef_x_0, coef_x_tp1, std, timesteps, noise, seeds):
+    """Launches `posterior_step_kernel`."""
     layout = _Layout(x_0, x_0.dtype)
     (out,) = outputs = layout.empty(1)
     _launch(
@@ -136,6 +141,7 @@ def posterior_step(x_0, x_tp1, coef_x_0, coef_x_tp1, std, timesteps, noise, seed
 
 
 def posterior_step_adjoint(grad, coef_x_0, coef_x_tp1, timesteps):
+    """Launches `posterior_step_adjoint_kernel`."""
     layout = _Layout(grad, grad.dtype)
     outputs = layout.empty(2)
     _launch(
@@ -149,6 +155,7 @@ def posterior_step_adjoint(grad, coef_x_0, coef_x_tp1, timesteps):
 
 
 def straight_path(x_0, positions, signal_coef, noise_coef, noise, seeds, flip, dtype, return_terminal=False):
+    """Launches `straight_path_kernel`."""
     layout = _Layout(x_0, dtype)
     outputs = layout.empty(1 + return_terminal)
     _launch(
@@ -164,6 +171,7 @@ def straight_path(x_0, positions, signal_coef, noise_coef, noise, seeds, flip, d
 
 
 def straight_path_adjoint(grad, grad_terminal, positions, signal_coef):
+    """Launches `straight_path_adjoint_kernel`."""
     layout = _Layout(grad, grad.dtype)
     (out,) = outputs = layout.empty(1)
     _launch(
@@ -228,7 +236,7 @@ def _constants(layout, noise, seeds, flip=None):
     return {
         "PER": _calls_per_thread(layout, channels),
         "NOISE": mode,
-        "OWN_SEED": mode == 2 and seeds.numel() > 1,
+        "OWN_SEED": seeds is not None and seeds.numel() > 1,
         "CHANNELS": channels,
         "APPROX": layout.sample.device.type == "cuda" and torch.version.hip is None,
     }

@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The Triton kernels as PyTorch custom ops, `torch.ops.gan_diffusion.*`, with fake implementations and autograd.
+"""
+The Triton kernels as PyTorch custom ops, `torch.ops.gan_diffusion.*`, with fake implementations and autograd.
 
 Every operation is linear in its samples. Its backward pass is therefore the adjoint map, and the adjoint's backward
 pass is the operation without noise. So these ops have gradients of any order.
@@ -11,13 +12,15 @@ The ops only launch. `functional.py` has checked the arguments and calls an op w
 absent.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from .backend import record
 
 
-def _op(function):
+def _op(function) -> Any:
     return torch.library.custom_op(f"gan_diffusion::{function.__name__}", function, mutates_args=())
 
 
@@ -40,6 +43,7 @@ def noise(
     flip: Tensor | None,
     dtype: torch.dtype,
 ) -> Tensor:
+    """x_t; see `functional.noise`."""
     return _launch("noise", x_0, signal_coefs, noise_coefs, timesteps, noise, seeds, flip, dtype)
 
 
@@ -74,6 +78,7 @@ def noise_pair(
     flip: Tensor | None,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
+    """(x_t, x_{t+1}); see `functional.noise_pair`."""
     tables = (signal_coefs, noise_coefs, step_signal_coefs, step_noise_coefs)
     return _launch("noise_pair", x_0, *tables, timesteps, noise_t, noise_tp1, seeds, flip, dtype)
 
@@ -100,6 +105,7 @@ noise_pair.register_autograd(_noise_pair_backward, setup_context=_noise_pair_con
 def noise_pair_adjoint(
     grad_t: Tensor, grad_tp1: Tensor, signal_coefs: Tensor, step_signal_coefs: Tensor, timesteps: Tensor
 ) -> Tensor:
+    """The gradient of x_0 from those of x_t and x_{t+1}: signal_coefs[t] (g_t + step_signal_coefs[t+1] g_{t+1})."""
     return _launch("noise_pair_adjoint", grad_t, grad_tp1, signal_coefs, step_signal_coefs, timesteps)
 
 
@@ -134,6 +140,7 @@ def posterior_step(
     noise: Tensor | None,
     seeds: Tensor | None,
 ) -> Tensor:
+    """x_t; see `functional.posterior_step`."""
     return _launch("posterior_step", x_0, x_tp1, coef_x_0, coef_x_tp1, std, timesteps, noise, seeds)
 
 
@@ -157,6 +164,7 @@ posterior_step.register_autograd(_posterior_step_backward, setup_context=_poster
 def posterior_step_adjoint(
     grad: Tensor, coef_x_0: Tensor, coef_x_tp1: Tensor, timesteps: Tensor
 ) -> tuple[Tensor, Tensor]:
+    """The gradients of x_0 and x_{t+1} from that of x_t: coef_x_0[t] g and coef_x_tp1[t] g."""
     return _launch("posterior_step_adjoint", grad, coef_x_0, coef_x_tp1, timesteps)
 
 
@@ -192,6 +200,7 @@ def straight_path(
     flip: Tensor | None,
     dtype: torch.dtype,
 ) -> Tensor:
+    """i(u); see `functional.straight_path`."""
     return _launch("straight_path", x_0, positions, signal_coef, noise_coef, noise, seeds, flip, dtype)
 
 
@@ -225,6 +234,7 @@ def straight_path_with_terminal(
     flip: Tensor | None,
     dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor]:
+    """(i(u), x_T); see `functional.straight_path`."""
     coefs = (signal_coef, noise_coef)
     return _launch("straight_path", x_0, positions, *coefs, noise, seeds, flip, dtype, return_terminal=True)
 
@@ -246,6 +256,7 @@ straight_path_with_terminal.register_autograd(
 
 @_op
 def straight_path_adjoint(grad: Tensor, grad_terminal: Tensor, positions: Tensor, signal_coef: float) -> Tensor:
+    """The gradient of x_0 from those of i(u) and x_T: u g + signal_coef ((1 - u) g + g_terminal)."""
     return _launch("straight_path_adjoint", grad, grad_terminal, positions, signal_coef)
 
 

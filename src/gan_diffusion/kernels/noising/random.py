@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The normal numbers of the kernels, in plain PyTorch: counter-based Philox followed by Box-Muller.
+"""
+The normal numbers of the kernels, in plain PyTorch: counter-based Philox followed by Box-Muller.
 
 Element `i` of a tensor belongs to Philox call `i // 4`, lane `i % 4`, where `i` is the element's index in logical
 (row-major) order. Nothing else enters but the seed and the stream, so the numbers do not depend on the device, the
@@ -9,6 +10,7 @@ memory format or how the work is cut into blocks. `triton_kernels.py` computes t
 """
 
 import math
+from typing import Any
 
 import torch
 
@@ -30,8 +32,8 @@ _CALLS_PER_PIECE = 2**16
 
 
 def philox(
-    counter: tuple[torch.Tensor, torch.Tensor, int, int],
-    key: tuple[torch.Tensor, torch.Tensor],
+    counter: tuple[Any, Any, Any, Any],
+    key: tuple[Any, Any],
     rounds: int = PHILOX_ROUNDS,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """

@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the kernels compute, in plain PyTorch on any device. The tests compare with it and CPUs use it.
+"""
+What the kernels compute, in plain PyTorch on any device. The tests compare with it and CPUs use it.
 
 Arithmetic is float32, or float64 for float64 samples, with the float32 tables promoted; the result is cast in the last
 line. Gradients come from autograd. Arguments are those of the public functions after their checks: `timesteps` and

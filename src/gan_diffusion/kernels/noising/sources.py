@@ -4,7 +4,7 @@
 """Where the noise of an operation comes from: a tensor, a seed, a generator, or a fresh draw."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -76,7 +76,7 @@ def noise_source(
     return NoiseSource(drawn, is_scratch=drawn[0].stride() == x_0.stride())
 
 
-def _checked_noise(noise, x_0, dtype, is_pair):
+def _checked_noise(noise: Any, x_0: torch.Tensor, dtype: torch.dtype, is_pair: bool) -> tuple[torch.Tensor, ...]:
     if not is_pair:
         checks.check_noise("noise", noise, x_0, dtype)
         return (noise,)

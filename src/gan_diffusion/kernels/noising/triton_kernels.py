@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The device code: one pass over memory per operation, with the random numbers made in registers.
+"""
+The device code: one pass over memory per operation, with the random numbers made in registers.
 
 A program works on `BLOCK` elements of one sample, so coefficients are scalars that it fetches from the schedule's
 table itself. Arithmetic is float32 and is rounded once, at the store. An index outside the table turns the sample's
