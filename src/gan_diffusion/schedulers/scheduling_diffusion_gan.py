@@ -161,7 +161,7 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         return self.num_timesteps
 
     def _rebuild(self) -> None:
-        """The chain for the current p, and its list of timesteps, which follows from the seed and the number of updates."""
+        """The chain for the current p, and its list of timesteps, which follows from seed and number of updates."""
         shortest, longest = self.config.min_timesteps, self.config.max_timesteps
         self.num_timesteps = shortest + round(self.p * (longest - shortest))
         self._build_tables()
@@ -364,7 +364,8 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
     def state_dict(self) -> dict:
         """
-        What a resumed run needs beyond the config: p, the numbers of updates and iterations, and what was recorded so far.
+        What a resumed run needs beyond the config: p, the numbers of updates and iterations, and what was recorded so
+        far.
 
         All processes of a distributed run must call it.
         """
