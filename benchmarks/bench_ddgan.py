@@ -56,17 +56,17 @@ def make_training(batch_size: int, optimizers: bool = False):
 
     def iteration():
         discriminator.requires_grad_(True).zero_grad()
-        F.softplus(-discriminator(x_t, timestep, x_tp1)).mean().backward()
+        F.softplus(-discriminator(x_t, timestep, x_tp1).logits).mean().backward()
         with torch.no_grad():
             fake = generator(x_tp1, timestep, latent).sample
-        F.softplus(discriminator(fake, timestep, x_tp1)).mean().backward()
+        F.softplus(discriminator(fake, timestep, x_tp1).logits).mean().backward()
         if optimizers:
             steps[discriminator].step()
 
         discriminator.requires_grad_(False)
         generator.zero_grad()
         fake = generator(x_tp1, timestep, latent).sample
-        F.softplus(-discriminator(fake, timestep, x_tp1)).mean().backward()
+        F.softplus(-discriminator(fake, timestep, x_tp1).logits).mean().backward()
         if optimizers:
             steps[generator].step()
 

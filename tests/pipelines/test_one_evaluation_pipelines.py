@@ -211,7 +211,7 @@ class TestSPIGANStrips:
             pipeline.interpolate(torch.zeros(1, 8))
         with pytest.raises(ValueError, match="`us`"):
             pipeline.path(us=())
-        with pytest.raises(ValueError, match="u: expected positions"):
+        with pytest.raises(ValueError, match="`u` must be in"):
             pipeline.path(us=(0.5, 1.5))
-        with pytest.raises(ValueError, match="u: expected positions"):
+        with pytest.raises(ValueError, match="`u` must be in"):
             pipeline(u=-0.1)

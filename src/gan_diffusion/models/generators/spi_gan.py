@@ -217,8 +217,9 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
         """
         state = self.embed(noise, class_labels)
         positions = expand_positions(u, state.shape[0], state.device)
-        styles = at_least_float32(self.mapping(state, positions))
-        sample = self.synthesize(styles, noise_mode, generator)
+        mapped = self.mapping(state, positions)
+        styles = at_least_float32(mapped)
+        sample = self.synthesize(styles.to(mapped.dtype), noise_mode, generator)
         return SPIGANOutput(sample=sample, styles=styles) if return_dict else (sample, styles)
 
     def _check_config(self) -> None:

@@ -14,7 +14,6 @@ from ..layers.equalized import EqualizedConv2d, EqualizedLinear
 from ..layers.mlp import ConditionalMLP
 from ..layers.ode import check_solver, solve_ode
 from ..layers.positions import position_embedding
-from ..layers.precision import to_compute_dtype
 
 
 _EMBEDDING_CHANNELS = 64  # of the first convolution of the embedding, doubled by each one after it
@@ -153,4 +152,4 @@ class VectorSynthesis(nn.Module):
         self, ws: Tensor, noise_mode: str = "random", generator: Generator | Sequence[Generator] | None = None
     ) -> Tensor:
         """(B, 1, w_dim) -> (B, data_dim)."""
-        return self.mlp(to_compute_dtype(ws[:, 0], self.mlp.linear_in.bias))
+        return self.mlp(ws[:, 0])
