@@ -81,7 +81,7 @@ NETWORKS = {
     ),
     "mlp_d": (MLPDiscriminator, VECTORS, lambda b: states(b, 2) | {"noisier_sample": normal(b, 2)}),
 }
-CHECKPOINTED = ("ncsnpp", "stylegan2", "spi_gan")
+CHECKPOINTED = ("ncsnpp", "stylegan2", "spi_gan", "spi_gan_vectors")
 
 
 def make_network(name):
@@ -231,9 +231,9 @@ class TestTraining:
         first(output).square().mean().backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters() if p.requires_grad)
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+    @pytest.mark.parametrize("dtype, tolerance", [(torch.bfloat16, 0.1), (torch.float16, 0.01)])
     @pytest.mark.parametrize("name", ["stylegan2", "spi_gan", "spi_gan_vectors"])
-    def test_path_lengths_in_mixed_precision(self, name, dtype):
+    def test_path_lengths_in_mixed_precision(self, name, dtype, tolerance):
         """The styles that are returned are those that the sample depends on, also after accelerate's conversion."""
 
         def path_lengths(forward):
@@ -246,7 +246,7 @@ class TestTraining:
         expected = path_lengths(network.forward)
         assert (expected > 0).all()
         lengths = path_lengths(convert_outputs_to_fp32(torch.autocast("cpu", dtype=dtype)(network.forward)))
-        torch.testing.assert_close(lengths, expected, rtol=0.05, atol=0)
+        torch.testing.assert_close(lengths, expected, rtol=tolerance, atol=0)
         (lengths - lengths.mean()).square().sum().backward()
         for key, parameter in network.synthesis.named_parameters():
             assert parameter.grad is None or parameter.grad.isfinite().all(), key
@@ -269,7 +269,8 @@ class TestTraining:
             if checkpointing:
                 network.enable_gradient_checkpointing()
             calls = []
-            block = network.mid_block.resnets[0] if name == "ncsnpp" else network.synthesis.blocks[1]
+            inner = {"ncsnpp": "mid_block.resnets.0", "spi_gan_vectors": "synthesis.mlp"}
+            block = network.get_submodule(inner.get(name, "synthesis.blocks.1"))
             block.register_forward_pre_hook(lambda *_, calls=calls: calls.append(1))
             first(network(**make_inputs(name))).square().mean().backward()
             results.append((len(calls), [parameter.grad for parameter in network.parameters()]))

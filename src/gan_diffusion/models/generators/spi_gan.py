@@ -90,6 +90,7 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
 
     _supports_gradient_checkpointing = True
     _no_split_modules = ["ODEMapping", "MLPMapping", "SynthesisBlock"]
+    # Levels differ in shape, so each is compiled: nine of them (1024x1024) need a recompile limit above the default 8.
     _repeated_blocks = ["SynthesisBlock", "ConditionalMLP"]
 
     @register_to_config

@@ -147,9 +147,12 @@ class VectorSynthesis(nn.Module):
         self.mlp = ConditionalMLP(
             w_dim, hidden_dim, num_layers, data_dim, time_conditioning=False, preserve_variance=True
         )
+        self.gradient_checkpointing = False
 
     def forward(
         self, ws: Tensor, noise_mode: str = "random", generator: Generator | Sequence[Generator] | None = None
     ) -> Tensor:
         """(B, 1, w_dim) -> (B, data_dim)."""
+        if torch.is_grad_enabled() and self.gradient_checkpointing:
+            return self._gradient_checkpointing_func(self.mlp, ws[:, 0])
         return self.mlp(ws[:, 0])
