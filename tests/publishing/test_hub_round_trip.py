@@ -37,7 +37,7 @@ pipeline = DDGANPipeline(generator, scheduler)
 images = pipeline(2, generator=torch.Generator().manual_seed(7), output_type="pt").images
 sample = torch.randn(2, 1, 8, 8)
 with torch.no_grad():
-    logits = discriminator(sample, 1, -sample)
+    logits = discriminator(sample, 1, -sample).logits
 torch.save({"images": images, "sample": sample, "logits": logits}, folder / "expected.pt")
 
 pipeline.push_to_hub("user/tiny")
@@ -121,7 +121,8 @@ def draw(pipeline):
 
 def judge(*arguments, **options):
     with torch.no_grad():
-        return DDGANDiscriminator.from_pretrained(*arguments, **options)(expected["sample"], 1, -expected["sample"])
+        discriminator = DDGANDiscriminator.from_pretrained(*arguments, **options)
+        return discriminator(expected["sample"], 1, -expected["sample"]).logits
 
 
 scheduler = DDGANScheduler.from_pretrained("user/tiny-scheduler")

@@ -93,10 +93,8 @@ class TestGolden:
         kernel_size = golden[weight].shape[-1]
         # Without demodulation ours equalises the learning rate; the reference leaves that to its caller.
         gain = 1.0 if demodulate else math.sqrt(4 * kernel_size**2)
-        layer = ModulatedConv2d(4, 5, 4, kernel_size, taps, demodulate, gain).double()
+        layer = ModulatedConv2d(4, 5, kernel_size, taps, demodulate, gain).double()
         layer.weight.data = golden[weight]
-        layer.affine.weight.data = 2 * torch.eye(4, dtype=torch.float64)
-        layer.affine.bias.data.zero_()
         out = layer(golden["x"], golden["s"], torch.zeros(1, dtype=torch.float64))
         assert_matches(out, golden[name], **TIGHT)
 
@@ -231,12 +229,12 @@ class TestEqualized:
 class TestModulatedConv:
     @pytest.mark.parametrize("taps", [None, TAPS])
     def test_equals_a_convolution_with_a_weight_per_sample(self, taps):
-        layer = ModulatedConv2d(3, 5, 7, fir_taps=taps, gain=0.7).double()
-        x, w = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.randn(2, 7, dtype=torch.float64)
+        layer = ModulatedConv2d(3, 5, fir_taps=taps, gain=0.7).double()
+        x, style = torch.randn(2, 3, 4, 4, dtype=torch.float64), torch.randn(2, 3, dtype=torch.float64)
         shift = torch.randn(5, 1, 1, dtype=torch.float64)
-        out = layer(x, w, shift)
+        out = layer(x, style, shift)
         for b in range(2):
-            weight = layer.weight * layer.affine(w[b : b + 1])[0, :, None, None]
+            weight = layer.weight * style[b, :, None, None]
             weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
             alone = resampled_conv(x[b : b + 1], weight, kernel=layer.kernel, resample=layer.resample)
             torch.testing.assert_close(out[b : b + 1], 0.7 * alone + shift)
@@ -253,26 +251,26 @@ class TestModulatedConv:
 
     @pytest.mark.parametrize("options", [{}, {"fir_taps": TAPS}, {"demodulate": False}])
     def test_differentiable_twice(self, options):
-        layer = ModulatedConv2d(2, 2, 3, **options).double()
+        layer = ModulatedConv2d(2, 2, **options).double()
         x = torch.randn(2, 2, 3, 3, dtype=torch.float64, requires_grad=True)
-        w = torch.randn(2, 3, dtype=torch.float64, requires_grad=True)
+        style = torch.randn(2, 2, dtype=torch.float64, requires_grad=True)
         shift = torch.randn(2, 1, 1, dtype=torch.float64, requires_grad=True)
 
-        def function(x, w, shift, weight):
-            return torch.func.functional_call(layer, {"weight": weight}, (x, w, shift))
+        def function(x, style, shift, weight):
+            return torch.func.functional_call(layer, {"weight": weight}, (x, style, shift))
 
-        arguments = (x, w, shift, layer.weight)
+        arguments = (x, style, shift, layer.weight)
         assert torch.autograd.gradcheck(function, arguments)
         assert torch.autograd.gradgradcheck(function, arguments)
 
     @pytest.mark.parametrize("dtype, tolerance", [(torch.bfloat16, 0.05), (torch.float16, 0.01)])
     def test_half_precision_stays_in_range(self, dtype, tolerance):
         """Raw weights of unit variance on activations at the clamp would overflow float16."""
-        layer = ModulatedConv2d(256, 8, 16)
-        x, w = 256 * torch.ones(1, 256, 4, 4), torch.randn(1, 16)
+        layer = ModulatedConv2d(256, 8)
+        x, style = 256 * torch.ones(1, 256, 4, 4), 1 + 0.5 * torch.randn(1, 256)
         layer.weight.data.abs_()
-        expected = layer(x, w, torch.zeros(1))
-        actual = layer.to(dtype)(x.to(dtype), w.to(dtype), torch.zeros(1, dtype=dtype))
+        expected = layer(x, style, torch.zeros(1))
+        actual = layer.to(dtype)(x.to(dtype), style.to(dtype), torch.zeros(1, dtype=dtype))
         torch.testing.assert_close(
             actual.float(), expected, rtol=tolerance, atol=tolerance * expected.abs().max().item()
         )

@@ -91,8 +91,6 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
     _no_split_modules = ["DownBlock", "MidBlock", "UpBlock"]
     # Residual blocks differ so much in shape that compiling them one by one exceeds the compiler's recompile limit.
     _repeated_blocks = ["AttentionBlock"]
-    # Its angles reach hundreds of radians.
-    _keep_in_fp32_modules = ["fourier_embedding"]
 
     @register_to_config
     def __init__(

@@ -90,6 +90,7 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
 
     _supports_gradient_checkpointing = True
     _no_split_modules = ["ODEMapping", "MLPMapping", "SynthesisBlock"]
+    # Levels differ in shape, so each is compiled: nine of them (1024x1024) need a recompile limit above the default 8.
     _repeated_blocks = ["SynthesisBlock", "ConditionalMLP"]
 
     @register_to_config
@@ -222,8 +223,12 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
         if styles is None:
             state = self.embed(noise, class_labels)
             positions = expand_positions(u, state.shape[0], state.device)
-            styles = at_least_float32(self.mapping(state, positions))
-        sample = self.synthesize(styles, noise_mode, generator)
+            mapped = self.mapping(state, positions)
+        else:
+            mapped = styles
+        # In float32, so that accelerate's mixed precision hands on this very tensor, which the sample depends on.
+        styles = at_least_float32(mapped)
+        sample = self.synthesize(styles.to(mapped.dtype), noise_mode, generator)
         return SPIGANOutput(sample=sample, styles=styles) if return_dict else (sample, styles)
 
     def _check_config(self) -> None:

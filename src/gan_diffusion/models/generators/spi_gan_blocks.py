@@ -14,7 +14,6 @@ from ..layers.equalized import EqualizedConv2d, EqualizedLinear
 from ..layers.mlp import ConditionalMLP
 from ..layers.ode import check_solver, solve_ode
 from ..layers.positions import position_embedding
-from ..layers.precision import to_compute_dtype
 
 
 _EMBEDDING_CHANNELS = 64  # of the first convolution of the embedding, doubled by each one after it
@@ -148,9 +147,12 @@ class VectorSynthesis(nn.Module):
         self.mlp = ConditionalMLP(
             w_dim, hidden_dim, num_layers, data_dim, time_conditioning=False, preserve_variance=True
         )
+        self.gradient_checkpointing = False
 
     def forward(
         self, ws: Tensor, noise_mode: str = "random", generator: Generator | Sequence[Generator] | None = None
     ) -> Tensor:
         """(B, 1, w_dim) -> (B, data_dim)."""
-        return self.mlp(to_compute_dtype(ws[:, 0], self.mlp.linear_in.bias))
+        if torch.is_grad_enabled() and self.gradient_checkpointing:
+            return self._gradient_checkpointing_func(self.mlp, ws[:, 0])
+        return self.mlp(ws[:, 0])

@@ -63,6 +63,7 @@ class StyleGAN2Generator(ModelMixin, ConfigMixin):
 
     _supports_gradient_checkpointing = True
     _no_split_modules = ["StyleGAN2Mapping", "SynthesisBlock"]
+    # Levels differ in shape, so each is compiled: nine of them (1024x1024) need a recompile limit above the default 8.
     _repeated_blocks = ["SynthesisBlock"]
 
     @register_to_config

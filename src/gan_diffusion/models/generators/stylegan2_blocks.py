@@ -132,19 +132,21 @@ class StyledConv(nn.Module):
         self.size = size
         self.gain = LEAKY_RELU_GAIN * gain
         self.clamp = None if clamp is None else clamp * gain
-        self.conv = ModulatedConv2d(in_channels, out_channels, w_dim, fir_taps=fir_taps, gain=self.gain)
+        self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1.0)
+        self.conv = ModulatedConv2d(in_channels, out_channels, fir_taps=fir_taps, gain=self.gain)
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", torch.randn(size))
 
     def forward(self, sample: Tensor, w: Tensor, noise: Tensor | None, noise_mode: str) -> Tensor:
         """(B, in, H, W), (B, w_dim), noise (B, 1, H', W') where `noise_mode` is "random" -> (B, out, H', W')."""
+        style = self.affine(w)
         bias = (self.bias * self.gain)[:, None, None]
         if noise_mode == "none":
-            return leaky_relu(self.conv(sample, w, bias), self.clamp)
+            return leaky_relu(self.conv(sample, style, bias), self.clamp)
         if noise_mode == "const":
             noise = self.noise_const[None, None].to(w.dtype)
-        hidden = self.conv(sample, w, noise * (self.noise_strength * self.gain))
+        hidden = self.conv(sample, style, noise * (self.noise_strength * self.gain))
         return leaky_relu(hidden.add_(bias), self.clamp)
 
 
@@ -162,12 +164,13 @@ class ToRGB(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, w_dim: int, clamp: float | None = None):
         super().__init__()
         self.clamp = clamp
-        self.conv = ModulatedConv2d(in_channels, out_channels, w_dim, kernel_size=1, demodulate=False)
+        self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1.0)
+        self.conv = ModulatedConv2d(in_channels, out_channels, kernel_size=1, demodulate=False)
         self.bias = nn.Parameter(torch.zeros(out_channels))
 
     def forward(self, sample: Tensor, w: Tensor) -> Tensor:
         """(B, in, H, W), (B, w_dim) -> (B, out, H, W)."""
-        image = self.conv(sample, w, self.bias[:, None, None])
+        image = self.conv(sample, self.affine(w), self.bias[:, None, None])
         return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .equalized import EqualizedLinear
 from .resampling import add_fir_kernel, resampled_conv
 
 
@@ -37,14 +36,13 @@ def demodulation(weight: Tensor, style: Tensor, eps: float = DEMODULATION_EPS) -
 
 class ModulatedConv2d(nn.Conv2d):
     """
-    Convolution with a style per sample: (B, in, H, W), (B, w_dim) -> (B, out, H', W').
+    Convolution with a style per sample: (B, in, H, W), (B, in) -> (B, out, H', W').
 
     The style scales the activations, which is the same as scaling the weight for each sample and far cheaper.
 
     Args:
         in_channels (`int`): Channels of the input.
         out_channels (`int`): Channels of the output.
-        w_dim (`int`): Width of the vector that the style is a linear function of.
         kernel_size (`int`, defaults to 3): 1 or 3.
         fir_taps (`tuple[float, ...]`, *optional*):
             Taps of the filter that doubles the size; `None` for a convolution that keeps it.
@@ -57,14 +55,12 @@ class ModulatedConv2d(nn.Conv2d):
         self,
         in_channels: int,
         out_channels: int,
-        w_dim: int,
         kernel_size: int = 3,
         fir_taps: Sequence[float] | None = None,
         demodulate: bool = True,
         gain: float = 1.0,
     ):
         super().__init__(in_channels, out_channels, kernel_size, bias=False)
-        self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1.0)
         self.resample = None if fir_taps is None else "up"
         add_fir_kernel(self, fir_taps)
         self.demodulate = demodulate
@@ -75,10 +71,10 @@ class ModulatedConv2d(nn.Conv2d):
         """Called by the constructor: a normal distribution of unit variance."""
         nn.init.normal_(self.weight)
 
-    def forward(self, sample: Tensor, w: Tensor, shift: Tensor) -> Tensor:
-        """(B, in, H, W), (B, w_dim) -> (B, out, H', W'); `shift`, which broadcasts to the output, is added at the end."""
+    def forward(self, sample: Tensor, style: Tensor, shift: Tensor) -> Tensor:
+        """(B, in, H, W), (B, in) -> (B, out, H', W'); `shift`, which broadcasts to the output, is added at the end."""
         # Demodulation takes the gain of the style out again; until then it keeps half precision in range.
-        style = self.affine(w) * self.style_gain
+        style = style * self.style_gain
         hidden = sample * style[:, :, None, None]
         hidden = resampled_conv(hidden, self.weight, kernel=self.kernel, resample=self.resample)
         if not self.demodulate:
