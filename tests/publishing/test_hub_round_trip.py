@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Models go through the Hub: pushed by one process, loaded by others that start with nothing but an import.
+"""
+Models go through the Hub: pushed by one process, loaded by others that start with nothing but an import.
 
 A round trip through a folder, or within one process, would pass without any of what makes the Hub work.
 """
@@ -37,7 +38,7 @@ pipeline = DDGANPipeline(generator, scheduler)
 images = pipeline(2, generator=torch.Generator().manual_seed(7), output_type="pt").images
 sample = torch.randn(2, 1, 8, 8)
 with torch.no_grad():
-    logits = discriminator(sample, 1, -sample)
+    logits = discriminator(sample, 1, -sample).logits
 torch.save({"images": images, "sample": sample, "logits": logits}, folder / "expected.pt")
 
 pipeline.push_to_hub("user/tiny")
@@ -121,7 +122,7 @@ def draw(pipeline):
 
 def judge(*arguments, **options):
     with torch.no_grad():
-        return DDGANDiscriminator.from_pretrained(*arguments, **options)(expected["sample"], 1, -expected["sample"])
+        return DDGANDiscriminator.from_pretrained(*arguments, **options)(expected["sample"], 1, -expected["sample"]).logits
 
 
 scheduler = DDGANScheduler.from_pretrained("user/tiny-scheduler")
