@@ -1,11 +1,12 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""A small Hub on this machine: the part of its HTTP API that pushing and loading models needs.
+"""
+A small Hub on this machine: the part of its HTTP API that pushing and loading models needs.
 
 Model repositories live in memory and have one branch, `main`; every commit can be read by its hash. Weights
-(`*.safetensors`) go through LFS and other files into the commit, as on the real Hub. Not checked: the YAML of model cards,
-because the standard library has no parser for it.
+(`*.safetensors`) go through LFS and other files into the commit, as on the real Hub. The YAML of model cards is not
+checked, because the standard library has no parser for it.
 """
 
 import base64

@@ -29,7 +29,7 @@ _CONFIG_FILES = {
 
 def _recipes_folder() -> Path:
     """The recipes inside the installed package, or the top-level folder `pipelines` of a checkout."""
-    installed = Path(str(files(__package__) / "_recipes"))
+    installed = Path(str(files("gan_diffusion") / "_recipes"))
     return installed if installed.is_dir() else Path(__file__).parents[2] / "pipelines"
 
 
@@ -64,6 +64,9 @@ class Recipe:
             name_or_path (`str` or `Path`):
                 A name of [`list_recipes`], or the path of a folder with the same files. A name comes first: write
                 `./name` for a folder in the current directory.
+
+        Returns:
+            [`Recipe`]: The recipe.
 
         Raises:
             ValueError: If there is no such recipe, or the folder is not one.
@@ -119,6 +122,9 @@ class Recipe:
         Args:
             name (`str`): `"generator"`, `"discriminator"` or `"scheduler"`.
 
+        Returns:
+            `type`: The class.
+
         Raises:
             ValueError: If the config is missing or names a class that this package does not have.
         """
@@ -135,6 +141,9 @@ class Recipe:
 
         Args:
             name (`str`): `"generator"`, `"discriminator"` or `"scheduler"`.
+
+        Returns:
+            `dict`: The config values, and `_class_name`.
 
         Raises:
             ValueError: If the file is missing or does not hold a JSON object.
@@ -157,6 +166,9 @@ class Recipe:
         Args:
             name (`str`): `"generator"`, `"discriminator"` or `"scheduler"`.
             overrides (`Any`): Config values to replace.
+
+        Returns:
+            The model or scheduler.
 
         Raises:
             ValueError: If the config cannot be used, or an override is not a value of it.

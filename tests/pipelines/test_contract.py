@@ -221,6 +221,12 @@ class TestOffload:
         torch.testing.assert_close(draw(offloaded), draw(pipeline))
 
 
+def test_images_that_are_not_square(method):
+    pipeline = MAKERS[method](sample_size=(8, 16))
+    assert draw(pipeline, output_type="np").shape == (2, 8, 16, 1)
+    assert pipeline(generator=seeded()).images[0].size == (16, 8)
+
+
 class TestVectors:
     def test_vectors_are_returned_as_they_are(self, method):
         pipeline = make_vectors(method)

@@ -1,14 +1,10 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-import inspect
-
 import pytest
 import torch
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from tiny_pipelines import make_own, make_spi_gan, seeded
-
-from gan_diffusion import SPIGANGenerator
 
 
 def test_latents_decide_the_image_without_layer_noise():
@@ -22,9 +18,6 @@ def test_latents_decide_the_image_without_layer_noise():
         pipeline(noise_mode="loud")
 
 
-@pytest.mark.skipif(
-    "num_class_embeds" not in inspect.signature(SPIGANGenerator.__init__).parameters, reason="needs such a network"
-)
 def test_class_labels():
     pipeline = make_spi_gan(num_class_embeds=3)
     latents = torch.randn(2, 1, 8, 8)
@@ -116,7 +109,7 @@ class TestStrips:
             ({"us": ()}, ValueError, "`us` must be a list of at least one position"),
             ({"us": 0.5}, ValueError, "`us` must be a list of at least one position"),
             ({"us": "a cat"}, TypeError, "`us` must be a list of numbers, got 'a cat'"),
-            ({"us": (0.5, 1.5)}, ValueError, "u.* positions"),
+            ({"us": (0.5, 1.5)}, ValueError, "`u` must"),
             ({"latents": torch.zeros(1, 8)}, ValueError, "`latents` must have shape"),
         ],
     )
@@ -125,5 +118,5 @@ class TestStrips:
             make_spi_gan().path(**options)
 
     def test_positions_out_of_range_are_refused(self):
-        with pytest.raises(ValueError, match="u.* positions"):
+        with pytest.raises(ValueError, match="`u` must"):
             make_spi_gan()(u=-0.1)

@@ -22,8 +22,9 @@ def hub() -> Iterator[HubServer]:
 @pytest.fixture(scope="module")
 def run_with_hub(hub, tmp_path_factory) -> Callable[..., dict]:
     """
-    `run_with_hub(script, *arguments)`: runs Python source in a fresh process with an empty cache, whose Hub is `hub`, and
-    returns the JSON object that it prints last.
+    Runs Python source in a fresh process with an empty cache, whose Hub is `hub`: `run_with_hub(script, *arguments)`.
+
+    It returns the JSON object that the script prints last.
     """
 
     def run(script: str, *arguments: str | Path) -> dict:

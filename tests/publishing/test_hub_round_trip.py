@@ -1,7 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Models go through the Hub: pushed by one process, loaded by others that start with nothing but an import.
+"""
+Models go through the Hub: pushed by one process, loaded by others that start with nothing but an import.
 
 A round trip through a folder, or within one process, would pass without any of what makes the Hub work.
 """
@@ -121,8 +122,12 @@ def draw(pipeline):
 
 def judge(*arguments, **options):
     with torch.no_grad():
+<<<<<<< HEAD
         discriminator = DDGANDiscriminator.from_pretrained(*arguments, **options)
         return discriminator(expected["sample"], 1, -expected["sample"]).logits
+=======
+        return DDGANDiscriminator.from_pretrained(*arguments, **options)(expected["sample"], 1, -expected["sample"]).logits
+>>>>>>> pipelines
 
 
 scheduler = DDGANScheduler.from_pretrained("user/tiny-scheduler")

@@ -36,8 +36,8 @@ def load_pipeline(pretrained_model_name_or_path: str | Path, **kwargs: Any) -> D
         config = DiffusionPipeline.load_config(pretrained_model_name_or_path, **location)
     except (OSError, ValueError) as error:
         raise ValueError(
-            "`pretrained_model_name_or_path` must be a folder with a model_index.json or the name of such a repository on the "
-            f"Hub, got {str(pretrained_model_name_or_path)!r}. Check the name, and for the Hub the connection. ({error})"
+            "`pretrained_model_name_or_path` must be a folder with a model_index.json or the name of such a repository on "
+            f"the Hub, got {str(pretrained_model_name_or_path)!r}. Check the name, and for the Hub the connection."
         ) from error
     class_name = config.get("_class_name")
     if class_name not in _PIPELINES:

@@ -1,10 +1,10 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""What the pipelines of all methods share. Not itself a pipeline: a Hub repository's pipeline.py may name only one."""
+"""What the pipelines of all methods share."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -13,7 +13,7 @@ import PIL.Image
 import torch
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
 from diffusers.utils.torch_utils import is_compiled_module, randn_tensor
 
 
@@ -22,13 +22,13 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 Samples = list[PIL.Image.Image] | np.ndarray | torch.Tensor
 
 
-class GANPipelineMixin:
+class GANPipeline(DiffusionPipeline):
     """
-    Checks, starting noise, callback and postprocessing for a pipeline with the components `generator` and `scheduler`.
+    Base of the pipelines: checks, starting noise, callback and postprocessing.
 
-    A subclass says in `_generator_parameters` what its generator's forward must take, and in `_generator_attributes` what
-    else the generator must have; a name such as `config.latent_dim` is looked up in its config. A generator that has
-    `config.num_class_embeds` is class-conditional, and its forward takes `class_labels`.
+    A subclass says in `_generator_parameters` what its generator's forward must take, and in `_generator_attributes`
+    what else the generator must have; a name such as `config.latent_dim` is looked up in its config. A generator that
+    has `config.num_class_embeds` is class-conditional, and its forward takes `class_labels`.
     """
 
     generator: Any
@@ -75,7 +75,7 @@ class GANPipelineMixin:
             batch_size (`int`): Number of samples.
             dtype (`torch.dtype`): Type of the result.
             device (`torch.device`): Device of the result.
-            generator (`torch.Generator` or `list[torch.Generator]`): One, or one per sample; `None` for the global one.
+            generator (`torch.Generator` or `list[torch.Generator]`, *optional*): One, or one per sample.
             latents (`torch.Tensor` of shape (B, *latent_shape), *optional*): Used instead of drawing.
 
         Returns:
@@ -154,13 +154,17 @@ class GANPipelineMixin:
             return {}
         return {"class_labels": torch.as_tensor(class_labels, dtype=torch.int64, device=self._execution_device)}
 
+    def _steps(self) -> Iterator[tuple[int, torch.Tensor]]:
+        """Numbers and timesteps of the network evaluations; draws the progress bar."""
+        return enumerate(self.progress_bar(self.scheduler.timesteps))  # pyright: ignore
+
     def _call_back(
         self,
         callback: Callable[[Any, int, torch.Tensor, dict], dict] | None,
         names: Sequence[str],
         step: int,
         timestep: torch.Tensor,
-        latents: torch.Tensor,
+        latents: Any,
     ) -> torch.Tensor:
         """Shows the state after a step to the user's callback, and returns what it makes of it."""
         if callback is None:
@@ -176,7 +180,7 @@ class GANPipelineMixin:
         self.maybe_free_model_hooks()
         return ImagePipelineOutput(images=images) if return_dict else (images,)
 
-    def _postprocess(self, latents: torch.Tensor, output_type: str) -> Samples:
+    def _postprocess(self, latents: torch.Tensor, output_type: str) -> Any:
         if output_type == "latent":
             return latents
         if latents.ndim == 4:

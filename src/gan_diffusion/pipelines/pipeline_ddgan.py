@@ -1,29 +1,32 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+"""The pipeline of denoising diffusion GANs."""
+
 from collections.abc import Callable
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
+from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from diffusers.utils.torch_utils import randn_tensor
 
 from ..models.generators.mlp import MLPGenerator
 from ..models.generators.ncsnpp import NCSNppGenerator
 from ..schedulers.scheduling_ddgan import DDGANScheduler
-from .common import GANPipelineMixin
+from .common import GANPipeline
 
 
-class DDGANPipeline(GANPipelineMixin, DiffusionPipeline):
+class DDGANPipeline(GANPipeline):
     r"""
-    Images (or vectors) from a denoising diffusion GAN (arXiv 2112.07804) in as many network evaluations as the model was
-    trained with, 1 to 8.
+    Images (or vectors) from a denoising diffusion GAN (arXiv 2112.07804).
+
+    A sample takes as many network evaluations as the model was trained with, 1 to 8.
 
     Args:
         generator ([`NCSNppGenerator`], [`MLPGenerator`] or another `ModelMixin`):
-            The network G(x_{t+1}, t, z) -> x_0. One of your own needs `sample_shape`, `config.latent_dim` (the width of z)
-            and `forward(sample, timestep, latent)`. (The random-number argument of `__call__` has the same name, as
-            everywhere in diffusers.)
+            The network G(x_{t+1}, t, z) -> x_0. One of your own needs `sample_shape`, `config.latent_dim` (the width
+            of z) and `forward(sample, timestep, latent)`. (The random-number argument of `__call__` has the same
+            name as this component, as everywhere in diffusers.)
         scheduler ([`DDGANScheduler`]):
             Forward process and posterior.
 
@@ -31,7 +34,6 @@ class DDGANPipeline(GANPipelineMixin, DiffusionPipeline):
         TypeError: If a component is not as described.
 
     Examples:
-
     ```py
     >>> import torch
     >>> from gan_diffusion import DDGANPipeline
@@ -78,13 +80,13 @@ class DDGANPipeline(GANPipelineMixin, DiffusionPipeline):
             latents (`torch.Tensor` of shape (B, C, H, W) or (B, D), *optional*):
                 x_T, standard normal, instead of drawing it.
             output_type (`str`, defaults to `"pil"`):
-                `"pil"`; `"np"` (B, H, W, C) or `"pt"` (B, C, H, W) with values in [0, 1]; or `"latent"`, the raw samples,
+                `"pil"`; `"np"` (B, H, W, C) or `"pt"` (B, C, H, W) with values in [0, 1]; or `"latent"`, the raw
                 x_0 in [-1, 1]. Vectors are returned as they are by `"pt"`, `"np"` and `"latent"`.
             return_dict (`bool`, defaults to `True`):
                 Whether to return an [`~diffusers.ImagePipelineOutput`] instead of a tuple.
             callback_on_step_end (`Callable`, *optional*):
                 Called after every evaluation with the pipeline, the number of the step, the timestep and a dict of the
-                tensors named in `callback_on_step_end_tensor_inputs`. It returns a dict; the tensors in it replace them.
+                tensors named in `callback_on_step_end_tensor_inputs`. It returns a dict, whose tensors replace them.
             callback_on_step_end_tensor_inputs (`list[str]`, defaults to `["latents"]`):
                 Tensors that the callback gets; only `"latents"` is possible.
 
@@ -112,7 +114,7 @@ class DDGANPipeline(GANPipelineMixin, DiffusionPipeline):
         latents = self.prepare_latents(batch_size, dtype, device, generator, latents)
 
         z_shape = (batch_size, self.generator.config.latent_dim)
-        for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
+        for i, t in self._steps():
             if self.interrupt:
                 continue
             # A fresh z at every step: it is what makes each denoising distribution multimodal.

@@ -1,27 +1,29 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+"""The pipeline of Diffusion-GAN."""
+
 from collections.abc import Callable
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
+from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 
 from ..models.generators.latent_mlp import LatentMLPGenerator
 from ..models.generators.stylegan2 import StyleGAN2Generator
 from ..schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
-from .common import GANPipelineMixin
+from .common import GANPipeline
 
 
-class DiffusionGANPipeline(GANPipelineMixin, DiffusionPipeline):
+class DiffusionGANPipeline(GANPipeline):
     r"""
     Images (or vectors) from a Diffusion-GAN (arXiv 2206.02262) in one network evaluation.
 
     Args:
         generator ([`StyleGAN2Generator`], [`LatentMLPGenerator`] or another `ModelMixin`):
             The network G(z) -> x. One of your own needs `sample_shape`, `config.latent_dim` (the width of z) and
-            `forward(latent, truncation_psi, noise_mode, generator)`. (The random-number argument of `__call__` has the same
-            name as this component, as everywhere in diffusers.)
+            `forward(latent, truncation_psi, noise_mode, generator)`. (The random-number argument of `__call__` has the
+            same name as this component, as everywhere in diffusers.)
         scheduler ([`DiffusionGANScheduler`]):
             The noise that the generator was trained through; sampling does not use it.
 
@@ -29,7 +31,6 @@ class DiffusionGANPipeline(GANPipelineMixin, DiffusionPipeline):
         TypeError: If a component is not as described.
 
     Examples:
-
     ```py
     >>> import torch
     >>> from gan_diffusion import DiffusionGANPipeline
@@ -89,13 +90,13 @@ class DiffusionGANPipeline(GANPipelineMixin, DiffusionPipeline):
             latents (`torch.Tensor` of shape (B, latent_dim), *optional*):
                 z, standard normal, instead of drawing it.
             output_type (`str`, defaults to `"pil"`):
-                `"pil"`; `"np"` (B, H, W, C) or `"pt"` (B, C, H, W) with values in [0, 1]; or `"latent"`, the raw samples,
-                mostly in [-1, 1]. Vectors are returned as they are by `"pt"`, `"np"` and `"latent"`.
+                `"pil"`; `"np"` (B, H, W, C) or `"pt"` (B, C, H, W) with values in [0, 1]; or `"latent"`, the raw
+                samples, mostly in [-1, 1]. Vectors are returned as they are by `"pt"`, `"np"` and `"latent"`.
             return_dict (`bool`, defaults to `True`):
                 Whether to return an [`~diffusers.ImagePipelineOutput`] instead of a tuple.
             callback_on_step_end (`Callable`, *optional*):
                 Called after every evaluation with the pipeline, the number of the step, the timestep and a dict of the
-                tensors named in `callback_on_step_end_tensor_inputs`. It returns a dict; the tensors in it replace them.
+                tensors named in `callback_on_step_end_tensor_inputs`. It returns a dict, whose tensors replace them.
             callback_on_step_end_tensor_inputs (`list[str]`, defaults to `["latents"]`):
                 Tensors that the callback gets; only `"latents"` is possible.
 
@@ -123,7 +124,7 @@ class DiffusionGANPipeline(GANPipelineMixin, DiffusionPipeline):
         options |= self._condition(class_labels)
         latents = self.prepare_latents(batch_size, dtype, device, generator, latents)
 
-        for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
+        for i, t in self._steps():
             latents = self.generator(latents, **options).sample
             latents = self._call_back(callback_on_step_end, callback_on_step_end_tensor_inputs, i, t, latents)
 

@@ -1,26 +1,28 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+"""The pipeline of SPI-GAN."""
+
 from collections.abc import Callable, Sequence
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
+from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 
 from ..models.generators.spi_gan import SPIGANGenerator
 from ..schedulers.scheduling_spi_gan import SPIGANScheduler
-from .common import GANPipelineMixin, Samples, check_latents
+from .common import GANPipeline, Samples, check_latents
 
 
-class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
+class SPIGANPipeline(GANPipeline):
     r"""
     Images (or vectors) from an SPI-GAN (arXiv 2206.14464) in one evaluation of the synthesis network.
 
     Args:
         generator ([`SPIGANGenerator`] or another `ModelMixin`):
             Embedding, mapping and synthesis. One of your own needs `sample_shape`, `noise_shape` and
-            `forward(noise, u, noise_mode, styles, generator)`, which returns `.sample` and `.styles`. (The random-number
-            argument of `__call__` has the same name as this component, as everywhere in diffusers.)
+            `forward(noise, u, noise_mode, styles, generator)`, which returns `.sample` and `.styles`. (The
+            random-number argument of `__call__` has the same name as this component, as everywhere in diffusers.)
         scheduler ([`SPIGANScheduler`]):
             The straight path that the generator was trained on; sampling takes its end, u = 1.
 
@@ -28,7 +30,6 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
         TypeError: If a component is not as described.
 
     Examples:
-
     ```py
     >>> import torch
     >>> from gan_diffusion import SPIGANPipeline
@@ -86,13 +87,13 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
             latents (`torch.Tensor` of shape (B, *noise_shape), *optional*):
                 Standard normal noise, instead of drawing it.
             output_type (`str`, defaults to `"pil"`):
-                `"pil"`; `"np"` (B, H, W, C) or `"pt"` (B, C, H, W) with values in [0, 1]; or `"latent"`, the raw samples,
-                mostly in [-1, 1]. Vectors are returned as they are by `"pt"`, `"np"` and `"latent"`.
+                `"pil"`; `"np"` (B, H, W, C) or `"pt"` (B, C, H, W) with values in [0, 1]; or `"latent"`, the raw
+                samples, mostly in [-1, 1]. Vectors are returned as they are by `"pt"`, `"np"` and `"latent"`.
             return_dict (`bool`, defaults to `True`):
                 Whether to return an [`~diffusers.ImagePipelineOutput`] instead of a tuple.
             callback_on_step_end (`Callable`, *optional*):
                 Called after every evaluation with the pipeline, the number of the step, the timestep and a dict of the
-                tensors named in `callback_on_step_end_tensor_inputs`. It returns a dict; the tensors in it replace them.
+                tensors named in `callback_on_step_end_tensor_inputs`. It returns a dict, whose tensors replace them.
             callback_on_step_end_tensor_inputs (`list[str]`, defaults to `["latents"]`):
                 Tensors that the callback gets; only `"latents"` is possible.
 
@@ -119,7 +120,7 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
         options = {"u": u, "noise_mode": noise_mode, "generator": generator, **self._condition(class_labels)}
         latents = self.prepare_latents(batch_size, dtype, device, generator, latents)
 
-        for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
+        for i, t in self._steps():
             latents = self.generator(latents, **options).sample
             latents = self._call_back(callback_on_step_end, callback_on_step_end_tensor_inputs, i, t, latents)
 
@@ -153,7 +154,7 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
                 See `__call__`.
 
         Returns:
-            `num` samples, in the form that `output_type` asks for. The layer noise is the same for all of them.
+            `num` samples, in the form that `output_type` asks for. All have the same layer noise.
 
         Raises:
             TypeError: If an argument is of a wrong type.
@@ -172,7 +173,7 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
         # Only through the network's forward, at which the hooks of offloading wait.
         styles = self.generator(torch.cat(ends), noise_mode="const", **self._condition(class_labels)).styles
         weights = torch.linspace(0, 1, num, device=styles.device, dtype=styles.dtype)[:, None]
-        samples = self.generator(styles=torch.lerp(*styles[:, None], weights), noise_mode="const").sample
+        samples = self.generator(styles=torch.lerp(styles[0], styles[1], weights), noise_mode="const").sample
         return self._output(samples, output_type, return_dict=False)[0]
 
     @torch.no_grad()
@@ -187,7 +188,7 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
         """
         Makes a strip of the samples that one noise gives at several positions.
 
-        They are samples of the noisier and cleaner points of the path. Nothing ties them to be noisy versions of one image.
+        They are samples of the noisier and cleaner points of the path, not noisy versions of one image.
 
         Args:
             latents (`torch.Tensor` of shape (1, *noise_shape), *optional*):
@@ -202,7 +203,7 @@ class SPIGANPipeline(GANPipelineMixin, DiffusionPipeline):
                 See `__call__`.
 
         Returns:
-            One sample per position, in the form that `output_type` asks for. The layer noise is the same for all of them.
+            One sample per position, in the form that `output_type` asks for. All have the same layer noise.
 
         Raises:
             TypeError: If an argument is of a wrong type.

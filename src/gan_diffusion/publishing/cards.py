@@ -43,7 +43,7 @@ Trained on {data} with the recipe `{recipe}` of gan_diffusion. The options of th
 this repository is a recipe too.
 
 ```bash
-accelerate launch training_scripts/{script} --recipe path/to/copy --output_dir runs/again{data_option}
+accelerate launch -m gan_diffusion train {command} --recipe path/to/copy --output_dir runs/again{data_option}
 ```
 
 The library is under Apache-2.0. Whoever publishes the weights states their licence, which depends on the training data.
@@ -66,7 +66,7 @@ _NOT_THIS_CHECKPOINT = "Published numbers, not those of this checkpoint."
 class _Method:
     title: str
     description: str
-    script: str
+    command: str
     tags: tuple[str, ...]
 
 
@@ -76,14 +76,14 @@ _METHODS = {
         "DDGAN",
         "A denoising diffusion GAN ([paper](https://arxiv.org/abs/2112.07804)): a conditional GAN models each of a few large "
         "denoising steps. A sample takes {evaluations} network evaluations.",
-        "train_ddgan.py",
+        "ddgan",
         ("ddgan", "denoising-diffusion-gan"),
     ),
     "DiffusionGANPipeline": _Method(
         "Diffusion-GAN",
         "A Diffusion-GAN ([paper](https://arxiv.org/abs/2206.02262)): a GAN whose discriminator sees real and generated "
         "samples through noise of adaptive strength. A sample takes one network evaluation.",
-        "train_diffusion_gan.py",
+        "diffusion-gan",
         ("diffusion-gan",),
     ),
     "SPIGANPipeline": _Method(
@@ -91,7 +91,7 @@ _METHODS = {
         "An SPI-GAN ([paper](https://arxiv.org/abs/2206.14464)) as this project reads the paper, whose authors published no "
         "code: a GAN trained on the straight path between noise and data, with a neural ODE that carries noise to the style "
         "of each position of the path. A sample takes one evaluation of the synthesis network.",
-        "train_spi_gan.py",
+        "spi-gan",
         ("spi-gan",),
     ),
 }
@@ -129,7 +129,7 @@ def make_card(
         example=_example(pipeline.sample_shape, conditional),
         data=data,
         data_option=data_option,
-        script=method.script,
+        command=method.command,
         measured_heading=MEASURED_HEADING,
         notes=_NOTES + notes if notes else "",
     )

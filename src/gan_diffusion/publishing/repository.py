@@ -35,8 +35,8 @@ def save_repository(
     """
     Writes everything that belongs into the Hub repository of a trained model.
 
-    The folder is then a recipe as well, with the options of this run. The files are first written elsewhere on the same
-    disk and then moved, so that an interruption leaves no file half written.
+    The folder is then a recipe as well, with the options of this run. The files are first written elsewhere on the
+    same disk and then moved, so that an interruption leaves no file half written.
 
     Args:
         output_dir (`str` or `Path`):
@@ -48,8 +48,9 @@ def save_repository(
         recipe ([`Recipe`]):
             The recipe that the training started from; its notes go into the model card.
         training (`Mapping[str, Any]`):
-            The options that the run used, by the names of training.yaml, without those of this machine such as folders.
-            `dataset_name` is what the card calls the training data; without it they are a folder of the author's.
+            The options that the run used, by the names of training.yaml, without those of this machine such as
+            folders. `dataset_name` is what the card calls the training data; without it they are a folder of the
+            author's.
         measurements (`Mapping[str, str | int | float]`):
             Names and values for the card, such as steps and time.
 
