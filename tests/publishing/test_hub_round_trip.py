@@ -122,12 +122,8 @@ def draw(pipeline):
 
 def judge(*arguments, **options):
     with torch.no_grad():
-<<<<<<< HEAD
         discriminator = DDGANDiscriminator.from_pretrained(*arguments, **options)
         return discriminator(expected["sample"], 1, -expected["sample"]).logits
-=======
-        return DDGANDiscriminator.from_pretrained(*arguments, **options)(expected["sample"], 1, -expected["sample"]).logits
->>>>>>> pipelines
 
 
 scheduler = DDGANScheduler.from_pretrained("user/tiny-scheduler")
