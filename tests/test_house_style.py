@@ -70,7 +70,7 @@ def test_errors_name_the_argument_in_backticks_and_are_sentences():
         name = getattr(getattr(node.exc, "func", None), "id", "")
         if name in ("ValueError", "TypeError"):
             text = error_text(node.exc)
-            if text is not None and (text.count("`") < 2 or not text.endswith((".", "{}"))):
+            if text is not None and (text.count("`") < 2 or not text.endswith((".", ")", "{}"))):
                 wrong[place] = text
     assert not wrong, "\n".join(f"{place}: {text}" for place, text in wrong.items())
 
