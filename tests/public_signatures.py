@@ -33,7 +33,8 @@ def public_objects() -> dict[str, type | object]:
     Returns:
         `dict[str, type | Callable]`: Full name -> class or function.
     """
-    modules = [PACKAGE, *(info.name for info in pkgutil.walk_packages(gan_diffusion.__path__, f"{PACKAGE}."))]
+    walk = pkgutil.walk_packages(gan_diffusion.__path__, f"{PACKAGE}.")
+    modules = [PACKAGE, *(info.name for info in walk if not info.name.endswith("__main__"))]
     found = {}
     for module_name in sorted(modules, key=lambda name: (name.count("."), name)):
         module = importlib.import_module(module_name)

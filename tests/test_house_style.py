@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from public_signatures import FILE, public_definitions, public_objects, signature_lines
+from test_package import FLOORS
 
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +71,7 @@ def test_errors_name_the_argument_in_backticks_and_are_sentences():
         name = getattr(getattr(node.exc, "func", None), "id", "")
         if name in ("ValueError", "TypeError"):
             text = error_text(node.exc)
-            if text is not None and (text.count("`") < 2 or not text.endswith((".", "{}"))):
+            if text is not None and (text.count("`") < 2 or not text.endswith((".", ")", "{}"))):
                 wrong[place] = text
     assert not wrong, "\n".join(f"{place}: {text}" for place, text in wrong.items())
 
@@ -79,6 +80,12 @@ def test_public_signatures_are_the_recorded_ones():
     recorded, now = FILE.read_text().splitlines(), list(signature_lines())
     changes = "\n".join(difflib.unified_diff(recorded, now, "recorded", "now", n=0, lineterm=""))
     assert not changes, f"Run `make signatures` and say in CHANGELOG.md what changed:\n{changes}"
+
+
+def test_the_guide_says_what_each_part_may_import():
+    rows = re.findall(r"^\| (\d) \| `(\w+)[.py]*` \|.*\|(.*)\|$", (ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    said = {part: (int(floor), set(re.findall(r"`(\w+)`", allowed))) for floor, part, allowed in rows}
+    assert said == {part: (n, allowed) for n, floor in enumerate(FLOORS, 1) for part, allowed in floor.items()}
 
 
 def commands(workflow: Path) -> Iterator[str]:
