@@ -79,7 +79,8 @@ def golden_discriminator(
     num_layers: int = 8,
     changes: Mapping[str, torch.Tensor] | None = None,
 ) -> StyleGAN2Discriminator:
-    """The discriminators of `stylegan2_discriminator_32` and `stylegan2_losses_32`, in float64.
+    """
+    The discriminators of `stylegan2_discriminator_32` and `stylegan2_losses_32`, in float64.
 
     Args:
         changes: Entries of the reference state dict that depart from the rule.

@@ -16,7 +16,8 @@ GOLDEN_DIR = Path(__file__).parent / "golden"
 
 
 def golden_weight(key: str, shape: Sequence[int]) -> torch.Tensor:
-    """Value, in float32, that every golden vector assumes for one reference state-dict entry.
+    """
+    Value, in float32, that every golden vector assumes for one reference state-dict entry.
 
     Args:
         key: Key of the reference implementation, without `module.` prefix.

@@ -91,7 +91,9 @@ def _default(value: ast.expr | None) -> str:
 
 def _signature(node: ast.FunctionDef) -> str:
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
-    is_property = any(isinstance(decorator, ast.Name) and decorator.id == "property" for decorator in node.decorator_list)
+    is_property = any(
+        isinstance(decorator, ast.Name) and decorator.id == "property" for decorator in node.decorator_list
+    )
     return returns.replace(" ->", ":") if is_property else f"({ast.unparse(node.args)}){returns}"
 
 

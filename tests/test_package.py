@@ -19,7 +19,8 @@ import gan_diffusion
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "gan_diffusion"
 
-# What each part may import from the package, besides itself: parts of lower floors, or of its own floor without a circle.
+# What each part may import from the package, besides itself: parts of lower floors, or of its own floor without a
+# circle.
 FLOORS = (
     {"registry": set(), "kernels": set()},
     {"schedulers": {"kernels"}, "models": {"kernels", "schedulers"}, "data": {"kernels"}, "metrics": set()},

@@ -1,6 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+"""Runs the command `gan-diffusion` by `python -m gan_diffusion`."""
+
 from .cli import main
 
 

@@ -64,7 +64,7 @@ def test_commands_name_existing_scripts_recipes_and_options(code):
         if scripts and scripts[0] in ARGUMENTS:
             options = words[words.index(scripts[0]) + 1 :]
             arguments = parse_arguments(ARGUMENTS[scripts[0]], "", options)
-            assert arguments.recipe in list_recipes()
+            assert arguments.run.recipe in list_recipes()
         if words[:1] == ["make"]:
             assert f"\n{words[1]}:" in (ROOT / "Makefile").read_text()
 

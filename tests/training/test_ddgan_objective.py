@@ -41,11 +41,12 @@ def golden_networks(metadata: dict) -> tuple[NCSNppGenerator, DDGANDiscriminator
 
 
 def leak_into_generator(objective: DDGANObjective, real: torch.Tensor, draws: DDGANDraws) -> dict[str, torch.Tensor]:
-    """The generator's gradient of the discriminator's loss on fakes, which the reference computes and throws away.
+    """
+    The generator's gradient of the discriminator's loss on fakes, which the reference computes and throws away.
 
-    It does so in the discriminator phase of the next step, before it clears the gradients, and in place: the golden file's
-    generator gradients of all steps but the last hold that sum. What the optimiser saw was the gradient alone, as the
-    parameters and averages of the file show.
+    It does so in the discriminator phase of the next step, before it clears the gradients, and in place: the golden
+    file's generator gradients of all steps but the last hold that sum. What the optimiser saw was the gradient alone,
+    as the parameters and averages of the file show.
     """
     generator, discriminator, t = objective.generator, objective.discriminator, draws.timesteps
     _, x_tp1 = objective.scheduler.add_noise_pair(real, t, noise=draws.noise)

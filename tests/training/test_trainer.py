@@ -1,6 +1,6 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The loop in this process: epochs, learning rates, accumulation, precision, and objectives from outside the package."""
+"""The loop in this process: epochs, learning rates, accumulation, precision, and objectives from outside."""
 
 import math
 

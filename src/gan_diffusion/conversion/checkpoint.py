@@ -47,8 +47,8 @@ def load_official_checkpoint(path: str | os.PathLike, weights: str = "ema") -> O
     Args:
         path (`str` or `os.PathLike`): The file.
         weights (`str`, defaults to `"ema"`):
-            "ema" or "raw". A `content.pth` has both: raw weights, and averages inside the optimizer state, kept for every
-            parameter that is trained. A `netG_*.pth` has averages only.
+            "ema" or "raw". A `content.pth` has both: raw weights, and averages inside the optimizer state, kept for
+            every parameter that is trained. A `netG_*.pth` has averages only.
 
     Returns:
         [`OfficialCheckpoint`]: what the file holds.

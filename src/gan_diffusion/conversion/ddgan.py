@@ -78,8 +78,8 @@ def convert_ddgan_generator(state_dict: Mapping[str, Tensor], **options) -> NCSN
     """
     Builds a generator from a reference state dict.
 
-    Keys that the reference network carries and never uses, the time layers of its residual blocks without `conditional`,
-    are dropped.
+    Keys that the reference network carries and never uses, the time layers of its residual blocks without
+    `conditional`, are dropped.
 
     Args:
         state_dict (`dict[str, torch.Tensor]`): Reference state dict; a `module.` prefix on its keys is taken off.
@@ -88,16 +88,16 @@ def convert_ddgan_generator(state_dict: Mapping[str, Tensor], **options) -> NCSN
             `num_channels`, `num_channels_dae`, `ch_mult` (required), `num_res_blocks`, `attn_resolutions`, `nz`,
             `z_emb_dim`, `n_mlp`, `resblock_type`, `progressive`, `progressive_input`, `progressive_combine`,
             `embedding_type`, `conditional`, `fir`, `fir_kernel`, `resamp_with_conv`, `skip_rescale`, `centered`,
-            `not_use_tanh`, `dropout`. Those of the initialisation (`fourier_scale`), of the diffusion process and of the
-            discriminator (`use_geometric`, `beta_min`, `beta_max`, `num_timesteps`, `t_emb_dim`) are accepted and have no
-            effect.
+            `not_use_tanh`, `dropout`. Those of the initialisation (`fourier_scale`), of the diffusion process and of
+            the discriminator (`use_geometric`, `beta_min`, `beta_max`, `num_timesteps`, `t_emb_dim`) are accepted and
+            have no effect.
 
     Returns:
         [`NCSNppGenerator`]: the generator, in float32.
 
     Raises:
-        ValueError: If an option is unknown or one that the reference network cannot run with, if `ch_mult` is missing, or
-            if keys are missing, unexpected or of another shape than the options call for.
+        ValueError: If an option is unknown or one that the reference network cannot run with, if `ch_mult` is missing,
+            or if keys are missing, unexpected or of another shape than the options call for.
     """
     generator = NCSNppGenerator(**_generator_config(options))
     key_map = ddgan_generator_key_map(generator)
@@ -164,8 +164,8 @@ def convert_ddgan_discriminator(
         [`DDGANDiscriminator`]: the discriminator, in float32.
 
     Raises:
-        ValueError: If an option is out of range, or if keys are missing, unexpected or of another shape than the options
-            call for.
+        ValueError: If an option is out of range, or if keys are missing, unexpected or of another shape than the
+            options call for.
     """
     if variant not in _DISCRIMINATOR_VARIANTS:
         raise ValueError(f"`variant` must be one of {tuple(_DISCRIMINATOR_VARIANTS)}, got {variant!r}.")

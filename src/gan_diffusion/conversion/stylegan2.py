@@ -57,8 +57,8 @@ def convert_stylegan2_generator(
         img_channels (`int`): Image channels.
         mapping_kwargs (`dict`, *optional*): `num_layers`, `lr_multiplier`, `w_avg_beta`.
         synthesis_kwargs (`dict`, *optional*):
-            `channel_base`, `channel_max`, `architecture`, `resample_filter`, `conv_clamp` (`None` by default; published
-            models have 256). Options of half precision, such as `num_fp16_res`, have no effect.
+            `channel_base`, `channel_max`, `architecture`, `resample_filter`, `conv_clamp` (`None` by default;
+            published models have 256). Options of half precision, such as `num_fp16_res`, have no effect.
 
     Returns:
         [`StyleGAN2Generator`]: the generator, in float32.
@@ -159,8 +159,8 @@ def export_stylegan2_discriminator(discriminator: StyleGAN2Discriminator) -> dic
     Reference state dict of a discriminator, the inverse of `convert_stylegan2_discriminator`.
 
     Raises:
-        ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which the
-            reference does not know.
+        ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which
+            the reference does not know.
     """
     key_map = stylegan2_discriminator_key_map(discriminator)
     return export_by_key_map(discriminator, key_map, constants=_filters(discriminator, _discriminator_key))
@@ -182,8 +182,8 @@ def stylegan2_discriminator_key_map(discriminator: StyleGAN2Discriminator) -> di
     Reference key -> our key, for every parameter of a discriminator.
 
     Raises:
-        ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which the
-            reference does not know.
+        ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which
+            the reference does not know.
     """
     if discriminator.config.timestep_embedding == "sinusoidal":
         raise ValueError('`timestep_embedding` must be "official" or None for reference keys, got "sinusoidal".')

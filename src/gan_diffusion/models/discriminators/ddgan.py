@@ -56,9 +56,9 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
     r"""
     Discriminator D(x_t, t, x_{t+1}) of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022, appendix C).
 
-    Returns one logit per pair, of images of any size. Features are summed over positions at the end, so logits grow with
-    the image size. The defaults are the published discriminator for 32x32 images; for 256x256 the published one has
-    `channel_multipliers=(2, 4, 8, 8, 8, 8, 8)`, six times True for `downsample`, and `zero_init_final_conv=False`.
+    Returns one logit per pair, of images of any size. Features are summed over positions at the end, so logits grow
+    with the image size. The defaults are the published discriminator for 32x32 images; for 256x256 the published one
+    has `channel_multipliers=(2, 4, 8, 8, 8, 8, 8)`, six times True for `downsample`, and `zero_init_final_conv=False`.
 
     Args:
         in_channels (`int`, defaults to 3): Channels of one image; the pair is concatenated inside.
@@ -71,10 +71,11 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
         time_embed_dim (`int`, defaults to 256): Width of the time embedding.
         fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the downsampling filter.
         stddev_group_size (`int`, defaults to 4):
-            Largest number of samples compared by the minibatch standard deviation layer. Batches that it does not divide
-            use smaller groups.
+            Largest number of samples compared by the minibatch standard deviation layer. Batches that it does not
+            divide use smaller groups.
         num_class_embeds (`int`, *optional*):
-            Number of classes, for a class-conditional discriminator: the class embedding is added to the time embedding.
+            Number of classes, for a class-conditional discriminator: the class embedding is added to the time
+            embedding.
 
     Raises:
         ValueError: From the constructor, if `downsample` is not one shorter than `channel_multipliers`, or

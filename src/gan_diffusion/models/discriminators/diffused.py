@@ -32,8 +32,8 @@ class DiffusedDiscriminator(nn.Module):
         discriminator (`nn.Module`): D(x, t, ...) or, with `pass_timesteps=False`, D(x, ...).
         scheduler ([`DiffusionGANScheduler`]): The noise.
         pass_timesteps (`bool`, defaults to `True`):
-            Whether the discriminator is told the timestep, int64 of shape (B,), as its second argument. The method is defined
-            with it; its authors report that it usually helps.
+            Whether the discriminator is told the timestep, int64 of shape (B,), as its second argument. The method is
+            defined with it; its authors report that it usually helps.
 
     Raises:
         TypeError: If the discriminator cannot be called that way.

@@ -20,9 +20,9 @@ class SPIGANDiscriminator(ModelMixin, ConfigMixin):
     r"""
     Discriminator D(i(u), u) of SPI-GAN (Jeon and Park, arXiv 2206.14464) on StyleGAN2 (Karras et al., CVPR 2020).
 
-    That it depends on u is the paper's; how is our choice: an embedding of u shifts the features of every level, as the
-    timestep does in DDGAN's discriminator. The paper has no classes: with them, an embedding of the label is added to
-    that of u. It runs in channels-last memory format on the CPU.
+    That it depends on u is the paper's; how is our choice: an embedding of u shifts the features of every level, as
+    the timestep does in DDGAN's discriminator. The paper has no classes: with them, an embedding of the label is added
+    to that of u. It runs in channels-last memory format on the CPU.
 
     Args:
         sample_size (`int` or `tuple[int, int]`, defaults to 32):
@@ -38,8 +38,8 @@ class SPIGANDiscriminator(ModelMixin, ConfigMixin):
             Whether features are also projected on the embedding (Miyato and Koyama, ICLR 2018).
         num_class_embeds (`int`, *optional*): Number of classes, for a class-conditional discriminator.
         stddev_group_size (`int`, defaults to 4):
-            Largest number of samples compared by the minibatch standard deviation layer. Batches that it does not divide
-            use smaller groups.
+            Largest number of samples compared by the minibatch standard deviation layer. Batches that it does not
+            divide use smaller groups.
         num_stddev_channels (`int`, defaults to 1): Channels of that layer; 0 for none.
         fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the downsampling filter.
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.

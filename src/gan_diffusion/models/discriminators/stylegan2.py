@@ -18,8 +18,8 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
     r"""
     Discriminator D(x_t, t) of Diffusion-GAN (Wang et al., ICLR 2023) on StyleGAN2 (Karras et al., CVPR 2020).
 
-    Timestep and class become a vector that the features of the image are projected on (Miyato and Koyama, ICLR 2018). It
-    runs in channels-last memory format on the CPU.
+    Timestep and class become a vector that the features of the image are projected on (Miyato and Koyama, ICLR 2018).
+    It runs in channels-last memory format on the CPU.
 
     The reference feeds the number t itself to that path ("official"), which tells clean from noisy images and little
     more: at initialisation, all t > 0 give the same vector, t = 0 gives logits of exactly zero, and a label next to a
@@ -41,8 +41,8 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
         mapping_lr_multiplier (`float`, defaults to 0.01): Factor of their learning rate.
         num_class_embeds (`int`, *optional*): Number of classes, for a class-conditional discriminator.
         stddev_group_size (`int`, defaults to 4):
-            Largest number of samples compared by the minibatch standard deviation layer. Batches that it does not divide
-            use smaller groups.
+            Largest number of samples compared by the minibatch standard deviation layer. Batches that it does not
+            divide use smaller groups.
         num_stddev_channels (`int`, defaults to 1): Channels of that layer; 0 for none.
         fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the downsampling filter.
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
@@ -114,8 +114,8 @@ class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
             [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
 
         Raises:
-            ValueError: If a shape is not as described, the timestep is missing, or class labels are missing, unexpected
-                or out of range.
+            ValueError: If a shape is not as described, the timestep is missing, or class labels are missing,
+                unexpected or out of range.
             TypeError: If class labels are not integers.
         """
         batch_size = sample.shape[0]

@@ -192,8 +192,9 @@ class ConditionMapping(nn.Module):
     Maps timesteps and class labels to the vectors that features are projected on, (B, dim).
 
     "official" puts the bare number t beside the one-hot label and brings one linear function of both to unit root mean
-    square: as the bias starts at zero, all t > 0 are one there, t = 0 gives zero, and a label next to a large t is lost.
-    "sinusoidal" embeds t by sines and cosines, and brings time and label to unit root mean square each for itself.
+    square: as the bias starts at zero, all t > 0 are one there, t = 0 gives zero, and a label next to a large t is
+    lost. "sinusoidal" embeds t by sines and cosines, and brings time and label to unit root mean square each for
+    itself.
 
     Args:
         dim (`int`): Width of the layers.

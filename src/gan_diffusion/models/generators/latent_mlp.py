@@ -24,7 +24,8 @@ class LatentMLPGenerator(ModelMixin, ConfigMixin):
         hidden_dim (`int`, defaults to 128): Width of the hidden layers, at least 4.
         num_layers (`int`, defaults to 3): Number of hidden layers, at least 1.
         num_octaves (`int`, defaults to 0):
-            Number of Fourier frequencies 1, 2, 4, ... of z, so that the sample may depend sharply on it; 0 for z alone.
+            Number of Fourier frequencies 1, 2, 4, ... of z, so that the sample may depend sharply on it; 0 for z
+            alone.
         num_class_embeds (`int`, *optional*): Number of classes, for a class-conditional generator.
 
     Raises:

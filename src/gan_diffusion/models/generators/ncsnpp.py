@@ -61,8 +61,8 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
         latent_embed_dim (`int`, defaults to 256): Width of the style embedding made from z.
         num_latent_layers (`int`, defaults to 4): Linear layers of the mapping network, after its first.
         block_type (`str`, defaults to `"biggan"`):
-            "biggan" (resampling inside residual blocks), "biggan_oneadagn" (the same, with a plain second group norm), or
-            "ddpm" (resampling between residual blocks).
+            "biggan" (resampling inside residual blocks), "biggan_oneadagn" (the same, with a plain second group norm),
+            or "ddpm" (resampling between residual blocks).
         progressive_input (`str`, defaults to `"residual"`):
             How the downsampled input joins each level: "none", "input_skip" or "residual".
         progressive_output (`str`, defaults to `"none"`):
@@ -79,8 +79,8 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
         use_tanh (`bool`, defaults to `True`): Whether to end in tanh.
         dropout (`float`, defaults to 0.0): Dropout probability inside residual blocks.
         num_class_embeds (`int`, *optional*):
-            Number of classes, for a class-conditional generator. The class embedding is added to the time embedding, or
-            to the style embedding without time conditioning.
+            Number of classes, for a class-conditional generator. The class embedding is added to the time embedding,
+            or to the style embedding without time conditioning.
 
     Raises:
         ValueError: From the constructor, if an option is not one of those named, the image size does not divide by

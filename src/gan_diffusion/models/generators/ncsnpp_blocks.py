@@ -78,7 +78,8 @@ class ResidualBlock(nn.Module):
 
 class InputSkip(nn.Module):
     """
-    Adds the downsampled input image, through a 1x1 convolution, to the features ("sum"), or puts it before them ("cat").
+    Adds the downsampled input image, through a 1x1 convolution, to the features ("sum"), or puts it before them
+    ("cat").
 
     Args:
         image_channels (`int`): Image channels.

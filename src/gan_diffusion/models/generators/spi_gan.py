@@ -42,14 +42,15 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
     r"""
     Generator G(h(u)) of SPI-GAN (Jeon and Park, arXiv 2206.14464): noise -> a sample of the straight path at u.
 
-    `generator.embed` makes h(0) from noise of the shape of the data, `generator.mapping` carries it to h(u) by a neural
-    ODE, and `generator.synthesis`, StyleGAN2's, paints from h(u) in every style slot. u reaches the image through h(u)
-    alone. Samples of one noise at several u are separate draws: the discriminator compares their distributions only.
+    `generator.embed` makes h(0) from noise of the shape of the data, `generator.mapping` carries it to h(u) by a
+    neural ODE, and `generator.synthesis`, StyleGAN2's, paints from h(u) in every style slot. u reaches the image
+    through h(u) alone. Samples of one noise at several u are separate draws: the discriminator compares their
+    distributions only.
 
     The paper has these three parts; widths, depths, the forms of embedding and ODE function, the solver and the vector
-    variant are our choices. The paper has no classes: with them, an embedding of the label is added to that of the noise,
-    so that h(0) and all that follows depends on it. It runs in channels-last memory format on the CPU. The last layer is
-    linear: images are limited to [-1, 1] by the pipeline.
+    variant are our choices. The paper has no classes: with them, an embedding of the label is added to that of the
+    noise, so that h(0) and all that follows depends on it. It runs in channels-last memory format on the CPU. The last
+    layer is linear: images are limited to [-1, 1] by the pipeline.
 
     Args:
         sample_size (`int` or `tuple[int, int]`, defaults to 32):
@@ -59,11 +60,11 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
         w_dim (`int`, defaults to 512): Width of h.
         num_class_embeds (`int`, *optional*): Number of classes, for a class-conditional generator.
         initial_embedding (`str`, defaults to `"linear"`):
-            "linear" (one linear layer), "conv" (4x4 convolutions of stride 4, then a linear layer; for large images) or
-            "none" (the noise is h(0) itself, of shape (B, w_dim)).
+            "linear" (one linear layer), "conv" (4x4 convolutions of stride 4, then a linear layer; for large images)
+            or "none" (the noise is h(0) itself, of shape (B, w_dim)).
         normalize_embedding (`bool`, *optional*):
-            Whether embeddings are divided by their root mean square; `None` for images only. Of noise of few dimensions
-            it would keep the direction alone.
+            Whether embeddings are divided by their root mean square; `None` for images only. Of noise of few
+            dimensions it would keep the direction alone.
         mapping_type (`str`, defaults to `"ode"`):
             "ode", or "mlp" for fully connected layers on h(0) and an embedding of u.
         mapping_dim (`int`, defaults to 512): Width of the mapping's hidden layers.
@@ -81,7 +82,8 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
         data_dim (`int`, *optional*):
             Dimension D of vectors (B, D) to make instead of images; what describes images is then not used.
-        hidden_dim (`int`, defaults to 128): Width of the hidden layers of the synthesis network of vectors, at least 4.
+        hidden_dim (`int`, defaults to 128): Width of the hidden layers of the synthesis network of vectors, at least
+            4.
         num_layers (`int`, defaults to 3): Number of them, at least 1.
 
     Raises:
@@ -210,12 +212,12 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
                 Source of the random layer noise: one for the batch, or a list with one per sample.
 
         Returns:
-            [`SPIGANOutput`] or `tuple`: the samples as `.sample`, (B, out_channels, height, width) or (B, data_dim), and
-            h(u) as `.styles`.
+            [`SPIGANOutput`] or `tuple`: the samples as `.sample`, (B, out_channels, height, width) or (B, data_dim),
+            and h(u) as `.styles`.
 
         Raises:
-            ValueError: If a shape, a position or `noise_mode` is not as described, class labels are missing, unexpected
-                or out of range, or a list of generators is not as long as the batch.
+            ValueError: If a shape, a position or `noise_mode` is not as described, class labels are missing,
+                unexpected or out of range, or a list of generators is not as long as the batch.
             TypeError: If class labels are not integers.
         """
         if (noise is None) == (styles is None):

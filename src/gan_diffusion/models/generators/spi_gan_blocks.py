@@ -31,8 +31,8 @@ class InitialEmbedding(nn.Module):
         noise_shape (`tuple[int, ...]`): Shape of one sample of noise, (C, H, W) or (D,).
         w_dim (`int`): Width of h(0).
         use_conv (`bool`):
-            Whether 4x4 convolutions of stride 4 with leaky ReLU come before the linear layer, which would be very large
-            for large images: one after the other while both sides divide by 4 and are larger than 8.
+            Whether 4x4 convolutions of stride 4 with leaky ReLU come before the linear layer, which would be very
+            large for large images: one after the other while both sides divide by 4 and are larger than 8.
         normalize (`bool`): Whether to divide h(0) by its root mean square.
     """
 
@@ -61,8 +61,8 @@ class ODEMapping(nn.Module):
     """
     Follows dh/dt = r(h, t) from h(0) to h(u): (B, w_dim), (B,) -> (B, w_dim).
 
-    r is fully connected with SiLU, which is smooth, as solvers of high order need it. Its last layer starts at zero, so
-    that h(u) = h(0) at first, and learns with the root of the multiplier: slowed down by 0.01 it would need tens of
+    r is fully connected with SiLU, which is smooth, as solvers of high order need it. Its last layer starts at zero,
+    so that h(u) = h(0) at first, and learns with the root of the multiplier: slowed down by 0.01 it would need tens of
     thousands of steps to leave zero; at the full rate all h(u) soon drift together, so far that the noise in them no
     longer counts and every sample looks the same.
 

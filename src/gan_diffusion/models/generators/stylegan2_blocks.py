@@ -333,7 +333,8 @@ class StyleGAN2Synthesis(nn.Module):
             `torch.Tensor` of shape (B, out_channels, height, width): images, not limited to any range.
 
         Raises:
-            ValueError: If a shape or `noise_mode` is not as described, or a list of generators not as long as the batch.
+            ValueError: If a shape or `noise_mode` is not as described, or a list of generators not as long as the
+                batch.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.num_ws, self.w_dim):
             raise ValueError(f"`ws` must have shape (batch, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}.")

@@ -5,8 +5,8 @@
 Layers with equalised learning rate (Karras et al. 2018, section 4.1).
 
 Weights are stored with unit variance and scaled by 1 / sqrt(fan_in) at run time, so that Adam moves all layers at one
-relative speed. The layers are PyTorch's own `nn.Linear` and `nn.Conv2d` to everyone who looks for these by class, such as
-diffusers' layerwise casting.
+relative speed. The layers are PyTorch's own `nn.Linear` and `nn.Conv2d` to everyone who looks for these by class, such
+as diffusers' layerwise casting.
 """
 
 import math
@@ -103,7 +103,8 @@ class EqualizedConv2d(nn.Conv2d):
         kernel_size (`int`): 1 or 3; the image is zero-padded to keep its size.
         bias (`bool`, defaults to `True`): Whether there is a bias.
         resample (`str`, *optional*): "up" or "down", by two.
-        fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the resampling filter, used with `resample`.
+        fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the resampling filter, used with
+            `resample`.
         activation (`bool`, defaults to `False`): Whether to end in leaky ReLU (slope 0.2, gain sqrt(2)).
         clamp (`float`, *optional*): Bound of the absolute output before `gain`.
         gain (`float`, defaults to 1.0): Factor of the output.

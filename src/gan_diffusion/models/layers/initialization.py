@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from ...kernels.convolution import conv2d
 
 
-# The reference writes "zero" initialisation as this variance scale: standard deviation 1e-5 / sqrt(fan_avg), not zeros.
+# The reference writes "zero" initialisation as this variance scale: standard deviation 1e-5 / sqrt(fan_avg), not
+# zeros.
 NEAR_ZERO_SCALE = 1e-10
 
 

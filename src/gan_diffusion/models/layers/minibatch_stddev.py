@@ -12,8 +12,8 @@ def minibatch_stddev(sample: Tensor, group_size: int = 4, num_channels: int = 1)
     Appends channels: the mean standard deviation of the features within a group of samples.
 
     A batch of B is cut into M = B / g sets of g samples; sample b belongs to set b mod M. g is `group_size`, or, where
-    that does not divide B, the largest divisor of B below it, so that any batch works: B = 6 with groups of 4 gives two
-    sets of three, B = 5 five sets of one (whose deviation is zero but for the epsilon).
+    that does not divide B, the largest divisor of B below it, so that any batch works: B = 6 with groups of 4 gives
+    two sets of three, B = 5 five sets of one (whose deviation is zero but for the epsilon).
 
     Args:
         sample (`torch.Tensor` of shape (B, C, H, W)): The features.

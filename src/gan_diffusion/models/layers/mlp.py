@@ -27,9 +27,9 @@ class ConditionalMLP(nn.Module):
         num_class_embeds (`int`, *optional*): Number of classes.
         time_conditioning (`bool`, defaults to `True`): Whether the network is told the time.
         preserve_variance (`bool`, defaults to `False`):
-            Whether the linear layers start as He et al. (2015) have them, so that the variance of the activations stays
-            as it is from layer to layer. PyTorch's own start divides it by about 6 in each: deep networks begin nearly
-            linear, and a generator of well separated modes learns them later.
+            Whether the linear layers start as He et al. (2015) have them, so that the variance of the activations
+            stays as it is from layer to layer. PyTorch's own start divides it by about 6 in each: deep networks begin
+            nearly linear, and a generator of well separated modes learns them later.
 
     Raises:
         ValueError: If a width or number is too small.

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 
-# Explicit Runge-Kutta methods in which every stage looks only at the one before: per stage the time within the step, which
-# is also how far the state follows the previous slope, and the weight of the slope in the step.
+# Explicit Runge-Kutta methods in which every stage looks only at the one before: per stage the time within the step,
+# which is also how far the state follows the previous slope, and the weight of the slope in the step.
 _STAGES = {
     "euler": ((0.0, 1.0),),
     "midpoint": ((0.0, 0.0), (0.5, 1.0)),
@@ -44,8 +44,8 @@ def solve_ode(
     """
     Follows dh/dt = r(h, t) from `start` to `end`, a time per sample.
 
-    Every sample gets the same interval by the substitution t = start + s (end - start): dh/ds = (end - start) r(h, t), s from
-    0 to 1. Gradients are those of plain back-propagation through the steps.
+    Every sample gets the same interval by the substitution t = start + s (end - start): dh/ds = (end - start) r(h, t),
+    s from 0 to 1. Gradients are those of plain back-propagation through the steps.
 
     Args:
         function (`Callable`):
@@ -56,8 +56,8 @@ def solve_ode(
         start (`torch.Tensor` of shape (B,) or `float`, defaults to 0.0): Start times.
         solver (`str`, defaults to `"rk4"`):
             "euler", "midpoint", "rk4", of order 1, 2 and 4 with 1, 2 and 4 evaluations per step; or "dopri5", which
-            chooses its steps from the errors of the whole batch (so that a sample's result depends on the others, within
-            the tolerance) and needs the package torchdiffeq.
+            chooses its steps from the errors of the whole batch (so that a sample's result depends on the others,
+            within the tolerance) and needs the package torchdiffeq.
         num_steps (`int`, defaults to 4): Number of steps of equal length, at least 1; not used by "dopri5".
         tolerance (`float`, defaults to 1e-5): Relative and absolute error per step that "dopri5" allows.
 

@@ -18,8 +18,8 @@ def expand_positions(u: Tensor | float, batch_size: int, device: torch.device) -
     Brings positions to shape (B,), in float32 or better.
 
     Raises:
-        ValueError: If `u` is a tensor of any other shape than (), (1,) or (B,), or (looked at on the CPU only, where it
-            costs no synchronisation) not in [0, 1].
+        ValueError: If `u` is a tensor of any other shape than (), (1,) or (B,), or (looked at on the CPU only, where
+            it costs no synchronisation) not in [0, 1].
     """
     positions = torch.as_tensor(u)
     if positions.dtype != torch.float64:

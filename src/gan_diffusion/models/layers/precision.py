@@ -4,9 +4,9 @@
 """
 Which dtype styles are kept in and painted from.
 
-Path-length regularisation differentiates an image by the styles that a generator returns beside it. accelerate converts
-outputs of mixed precision to float32, which makes new tensors that the image does not depend on. Styles are therefore
-float32 from the start and are cast where they are used.
+Path-length regularisation differentiates an image by the styles that a generator returns beside it. accelerate
+converts outputs of mixed precision to float32, which makes new tensors that the image does not depend on. Styles are
+therefore float32 from the start and are cast where they are used.
 """
 
 import torch

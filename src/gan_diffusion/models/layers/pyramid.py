@@ -37,8 +37,8 @@ def pyramid_channels(
     """
     Sizes and widths of the levels of a StyleGAN2 network, from the lowest up.
 
-    Each level doubles height and width. The shorter side of the lowest is 4 to 7: 32 starts at 4x4, 48 at 6x6, 96x64 at
-    6x4. A level has min(channel_base // resolution, channel_max) channels; its resolution is its shorter side.
+    Each level doubles height and width. The shorter side of the lowest is 4 to 7: 32 starts at 4x4, 48 at 6x6, 96x64
+    at 6x4. A level has min(channel_base // resolution, channel_max) channels; its resolution is its shorter side.
 
     Args:
         sample_size (`int` or `tuple[int, int]`): Size of the highest level, one number or (height, width).

@@ -4,8 +4,8 @@
 """
 Resampling by a factor of two: FIR (StyleGAN2 manner) or naive.
 
-The FIR operations are depthwise convolutions: one pass in either memory format, differentiable twice. Outside the image
-the signal is zero, so a constant image is dimmed at its border.
+The FIR operations are depthwise convolutions: one pass in either memory format, differentiable twice. Outside the
+image the signal is zero, so a constant image is dimmed at its border.
 """
 
 from collections.abc import Sequence
@@ -52,7 +52,8 @@ class _Filter(torch.autograd.Function):
     """
     Depthwise correlation with one kernel for all channels. Its derivative is its transpose, and the other way round.
 
-    PyTorch's own second derivative of a depthwise convolution loops over channels for a weight gradient nobody asked for.
+    PyTorch's own second derivative of a depthwise convolution loops over channels for a weight gradient nobody asked
+    for.
     """
 
     @staticmethod
