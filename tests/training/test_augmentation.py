@@ -155,7 +155,7 @@ class TestProbability:
 
     @pytest.mark.parametrize("p", [0.1, 0.3])
     def test_each_transformation_has_probability_p(self, p):
-        """Untouched is what every one of the independent transformations spares; flips and turns may draw the identity."""
+        """An image is untouched if every transformation spares it; flips and turns may also draw the identity."""
         images = pictures(20_000, 3, 8, 8)
         # Integer shifts reach one pixel here, each axis being spared by half of its draws.
         blit = (1 - p / 2) * (1 - 3 * p / 4) * (1 - 3 * p / 4)

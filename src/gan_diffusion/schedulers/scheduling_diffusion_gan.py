@@ -364,8 +364,7 @@ class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
 
     def state_dict(self) -> dict:
         """
-        What a resumed run needs beyond the config: p, the numbers of updates and iterations, and what was recorded so
-        far.
+        What a resumed run needs beyond the config: p, numbers of updates and iterations, and what was recorded.
 
         All processes of a distributed run must call it.
         """
