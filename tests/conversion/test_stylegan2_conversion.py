@@ -252,3 +252,12 @@ class TestDiscriminator:
         state_dict["b4.fromrgb.weight"] = state_dict.pop("b8.skip.weight")
         with pytest.raises(ValueError, match="1 missing: b8.skip.weight; 1 unexpected: b4.fromrgb.weight"):
             convert_stylegan2_discriminator(state_dict, **REFERENCE_DISCRIMINATOR)
+
+
+@pytest.mark.parametrize("sample_size", [12, (8, 16)])
+def test_sizes_that_the_reference_does_not_know(sample_size):
+    options = {"sample_size": sample_size, "channel_base": 64, "channel_max": 8}
+    with pytest.raises(ValueError, match="`sample_size` must be one power of two for reference keys"):
+        export_stylegan2_generator(StyleGAN2Generator(**options, latent_dim=4, w_dim=4))
+    with pytest.raises(ValueError, match="`sample_size` must be one power of two for reference keys"):
+        export_stylegan2_discriminator(StyleGAN2Discriminator(**options, timestep_embedding="official"))

@@ -230,6 +230,19 @@ class TestOptions:
         assert not torch.equal(first[1], second[1])
 
 
+class TestSizes:
+    def test_pair_is_height_and_width(self):
+        generator = small_generator(sample_size=(12, 20), attention_resolutions=(12,))
+        assert generator.sample_shape == (3, 12, 20)
+        assert len(generator.down_blocks[0].attentions) == 1 and not generator.down_blocks[1].attentions
+        assert generator(torch.randn(2, 3, 12, 20), 0, torch.randn(2, 6)).sample.shape == (2, 3, 12, 20)
+
+    @pytest.mark.parametrize("size", [9, (8, 9), (9, 8)])
+    def test_sides_that_do_not_divide(self, size):
+        with pytest.raises(ValueError, match="`sample_size` must be a multiple of 2 for 2 levels"):
+            small_generator(sample_size=size)
+
+
 class TestForward:
     def test_tuple_and_output(self):
         generator, args = small_generator(), inputs()

@@ -81,6 +81,15 @@ class TestParts:
         assert len(embedding.convs) == num_convs
         assert embedding.linear.weight.shape[1] == positions * (32 * 2**num_convs if num_convs else 3)
 
+    @pytest.mark.parametrize("size, left", [((64, 32), (16, 8)), (48, (3, 3)), (56, (14, 14)), (28, (7, 7))])
+    def test_convolutional_embedding_of_other_sizes(self, size, left):
+        generator = small_generator(initial_embedding="conv", sample_size=size)
+        noise = noise_for(generator, batch=2)
+        assert generator.sample_shape == generator.noise_shape == noise.shape[1:]
+        channels = 32 * 2 ** len(generator.embedding.convs)
+        assert generator.embedding.linear.in_features == channels * left[0] * left[1]
+        assert generator(noise).sample.shape == noise.shape
+
     def test_convolutions_are_4x4_of_stride_4(self):
         generator = small_generator(initial_embedding="conv")
         noise = noise_for(generator)

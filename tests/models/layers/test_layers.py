@@ -1,5 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
+from unittest import mock
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,6 +22,7 @@ from gan_diffusion.models.layers import (
     fir_downsample,
     fir_kernel,
     fir_upsample,
+    initialization,
     minibatch_stddev,
     pixel_norm,
     sinusoidal_embedding,
@@ -174,6 +177,16 @@ class TestResampling:
     def test_refuses_bad_taps(self, taps):
         with pytest.raises(ValueError, match="`fir_taps` must be two or more numbers"):
             fir_kernel(taps)
+
+
+class TestConv:
+    @pytest.mark.parametrize("channels, own", [((256, 256), 1), ((512, 256), 1), ((256, 128), 0), ((3, 256), 0)])
+    def test_wide_layers_use_our_own_kernel(self, channels, own):
+        layer, x = conv(*channels, 3), torch.randn(2, channels[0], 4, 6)
+        with mock.patch.object(initialization, "conv2d", wraps=initialization.conv2d) as kernel:
+            out = layer(x)
+        assert kernel.call_count == own
+        torch.testing.assert_close(out, F.conv2d(x, layer.weight, layer.bias, padding=1), rtol=1e-4, atol=1e-5)
 
 
 class TestMinibatchStddev:
