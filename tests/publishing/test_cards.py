@@ -57,7 +57,7 @@ def test_what_was_trained_is_not_taken_from_the_recipe():
 
 
 def test_numbers_of_the_networks_are_counted():
-    assert "has 48.4 million parameters, the discriminator 12.7 million" in card_of(Recipe.load("ddgan-cifar10")).text
+    assert "has 48,432,515 parameters, the discriminator 12,741,633." in card_of(Recipe.load("ddgan-cifar10")).text
     assert "takes 2 network evaluations" in card_of(Recipe.load("ddgan-celebahq-256")).text
 
 

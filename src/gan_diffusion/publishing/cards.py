@@ -27,8 +27,7 @@ _TEMPLATE = """\
 
 # {title}, recipe {recipe}
 
-{description} {samples} The generator has {generator_size} million parameters, the discriminator {discriminator_size} \
-million.
+{description} {samples} The generator has {generator_size:,} parameters, the discriminator {discriminator_size:,}.
 
 ```python
 from gan_diffusion import {pipeline}
@@ -123,8 +122,8 @@ def make_card(
         # Only DDGAN's scheduler has a number of denoising steps, and only DDGAN's text asks for it.
         description=method.description.format(evaluations=pipeline.scheduler.config.get("num_train_timesteps")),
         samples=_samples(pipeline.sample_shape, conditional),
-        generator_size=f"{pipeline.generator.num_parameters() / 1e6:.1f}",
-        discriminator_size=f"{discriminator.num_parameters() / 1e6:.1f}",
+        generator_size=pipeline.generator.num_parameters(),
+        discriminator_size=discriminator.num_parameters(),
         pipeline=type(pipeline).__name__,
         example=_example(pipeline.sample_shape, conditional),
         data=data,
