@@ -93,9 +93,9 @@ def test_other_data_leaves_what_described_the_recipes_data(recipe):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--train_data_dir", "x", "--dataset_name", "y"], "--dataset_name and --train_data_dir, which exclude"),
-        (["--max_train_steps", "3", "--num_train_epochs", "3"], "--num_train_epochs and --max_train_steps"),
-        (["--ema_decay", "0.5", "--ema_kimg", "3"], "--ema_decay and --ema_kimg"),
+        (["--train_data_dir", "x", "--dataset_name", "y"], "`--dataset_name` and `--train_data_dir`, which exclude"),
+        (["--max_train_steps", "3", "--num_train_epochs", "3"], "`--num_train_epochs` and `--max_train_steps`"),
+        (["--ema_decay", "0.5", "--ema_kimg", "3"], "`--ema_decay` and `--ema_kimg`"),
         (["--ema_rampup", "0.5"], "`--ema_rampup` must be given with `--ema_kimg`"),
         (["--nothing", "3"], "unrecognized arguments: --nothing 3"),
         (["--learning_rate_g", "fast"], "--learning-rate-g: invalid float value: 'fast'"),
@@ -122,7 +122,7 @@ def test_bad_options_end_in_a_short_message(capsys, recipe, options, message):
             "recipe 'mine': argument --learning_rate_g/--learning-rate-g: invalid float",
         ),
         ("dataset_name: digits\nrandom_flip: 3\n", "recipe 'mine': argument --random_flip"),
-        ("dataset_name: digits\ntrain_data_dir: x\n", "recipe 'mine' sets --dataset_name and --train_data_dir"),
+        ("dataset_name: digits\ntrain_data_dir: x\n", "recipe 'mine' sets `--dataset_name` and `--train_data_dir`"),
         ("learning_rate_g: 1\n", "Give one of `--dataset_name` and `--train_data_dir`"),
     ],
 )
