@@ -232,8 +232,9 @@ def ddgan_generator_modules(generator: NCSNppGenerator) -> list[str]:
     if generator.time_embedding is not None:
         names += ["time_embedding.linear_1", "time_embedding.linear_2"]
     names.append("conv_in")
+    num_resnets = generator.config.layers_per_block
     for i, block in enumerate(generator.down_blocks):
-        for j in range(len(block.resnets)):
+        for j in range(num_resnets):
             names.append(f"down_blocks.{i}.resnets.{j}")
             if block.attentions:
                 names.append(f"down_blocks.{i}.attentions.{j}")
@@ -244,7 +245,7 @@ def ddgan_generator_modules(generator: NCSNppGenerator) -> list[str]:
             names.append(f"down_blocks.{i}.pyramid" if is_skip else f"down_blocks.{i}.pyramid.downsample")
     names += ["mid_block.resnets.0", "mid_block.attention", "mid_block.resnets.1"]
     for i, block in enumerate(generator.up_blocks):
-        names += [f"up_blocks.{i}.resnets.{j}" for j in range(len(block.resnets))]
+        names += [f"up_blocks.{i}.resnets.{j}" for j in range(num_resnets + 1)]
         if block.attention is not None:
             names.append(f"up_blocks.{i}.attention")
         if block.pyramid is not None:

@@ -4,7 +4,8 @@
 """Building blocks of the NCSN++ generator: residual blocks, image pyramids, and the levels of the U-Net."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -149,6 +150,8 @@ class OutputSkip(nn.Module):
 
 class _Level(nn.Module):
     """What the levels of the U-Net share: calling their parts, under gradient checkpointing if asked."""
+
+    _gradient_checkpointing_func: Callable[..., Any]
 
     def __init__(self):
         super().__init__()

@@ -110,6 +110,8 @@ class EqualizedConv2d(nn.Conv2d):
         gain (`float`, defaults to 1.0): Factor of the output.
     """
 
+    kernel: Tensor | None
+
     def __init__(
         self,
         in_channels: int,

@@ -22,6 +22,8 @@ _WIDE = 256
 class Conv2d(nn.Conv2d):
     """`torch.nn.Conv2d` whose wide layers are computed by our own kernels on the CPU."""
 
+    padding: tuple[int, ...]  # numbers, not one of PyTorch's words such as "same"
+
     def forward(self, sample: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H', W')."""
         if min(self.in_channels, self.out_channels) < _WIDE:

@@ -51,6 +51,8 @@ class ModulatedConv2d(nn.Conv2d):
         gain (`float`, defaults to 1.0): Factor of the output.
     """
 
+    kernel: Tensor | None
+
     def __init__(
         self,
         in_channels: int,

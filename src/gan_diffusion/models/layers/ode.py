@@ -97,4 +97,5 @@ def _adaptive(slope_at: Callable, state: Tensor, tolerance: float) -> Tensor:
             '`pip install "gan_diffusion[ode]"`.'
         ) from error
     interval = torch.tensor([0.0, 1.0], dtype=state.dtype, device=state.device)
-    return odeint(slope_at, state, interval, rtol=tolerance, atol=tolerance, method="dopri5")[-1]
+    states = odeint(slope_at, state, interval, rtol=tolerance, atol=tolerance, method="dopri5")
+    return states[-1]  # pyright: ignore[reportReturnType]  # a tuple is returned for tuples of states only

@@ -28,7 +28,8 @@ def size_pair(sample_size: int | Sequence[int]) -> tuple[int, int]:
         raise ValueError(
             f"`sample_size` must be a positive integer, or a pair (height, width) of them, got {sample_size!r}."
         )
-    return tuple(sides)
+    height, width = sides
+    return height, width
 
 
 def pyramid_channels(

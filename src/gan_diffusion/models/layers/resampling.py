@@ -43,7 +43,7 @@ def fir_kernel(fir_taps: Sequence[float]) -> Tensor:
 def add_fir_kernel(module: nn.Module, fir_taps: Sequence[float] | None) -> None:
     """Gives a module the buffer `kernel`, or None without taps, as no buffer: accelerate cannot offload an empty one."""
     if fir_taps is None:
-        module.kernel = None
+        module.kernel = None  # pyright: ignore[reportArgumentType]  # an attribute, neither tensor nor module
     else:
         module.register_buffer("kernel", fir_kernel(fir_taps), persistent=False)
 
@@ -149,6 +149,8 @@ def resampled_conv(
     size = weight.shape[-1]
     if resample is None:
         return conv2d(sample, weight, bias, padding=size // 2)
+    if kernel is None:
+        raise ValueError("`kernel` must be given with `resample`, got None.")
     if resample == "down":
         if size == 1:
             return conv2d(fir_downsample(sample, kernel), weight, bias)
@@ -164,6 +166,8 @@ def resampled_conv(
 class Upsample(nn.Module):
     """Doubles height and width: FIR with the given taps, or nearest neighbour without."""
 
+    kernel: Tensor | None
+
     def __init__(self, fir_taps: Sequence[float] | None = None):
         super().__init__()
         add_fir_kernel(self, fir_taps)
@@ -178,6 +182,8 @@ class Upsample(nn.Module):
 class Downsample(nn.Module):
     """Halves height and width: FIR with the given taps, or 2x2 mean without."""
 
+    kernel: Tensor | None
+
     def __init__(self, fir_taps: Sequence[float] | None = None):
         super().__init__()
         add_fir_kernel(self, fir_taps)
@@ -191,6 +197,8 @@ class Downsample(nn.Module):
 
 class ConvDownsample(nn.Module):
     """Halves height and width with a learned 3x3 filter of stride 2, after a FIR blur when taps are given."""
+
+    kernel: Tensor | None
 
     def __init__(self, in_channels: int, out_channels: int, fir_taps: Sequence[float] | None = None):
         super().__init__()
