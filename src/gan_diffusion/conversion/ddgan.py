@@ -179,13 +179,13 @@ def convert_ddgan_discriminator(
 
 
 def export_ddgan_generator(generator: NCSNppGenerator) -> dict[str, Tensor]:
-    """Reference state dict of a generator, the inverse of `convert_ddgan_generator`. Without class embedding."""
+    """Reference state dict of a generator, without class embedding: inverse of `convert_ddgan_generator`."""
     key_map = ddgan_generator_key_map(generator)
     return export_by_key_map(generator, key_map, transposed=_transposed(key_map))
 
 
 def export_ddgan_discriminator(discriminator: DDGANDiscriminator) -> dict[str, Tensor]:
-    """Reference state dict of a discriminator, the inverse of `convert_ddgan_discriminator`. Without class embedding."""
+    """Reference state dict of a discriminator, without class embedding: inverse of `convert_ddgan_discriminator`."""
     return export_by_key_map(discriminator, ddgan_discriminator_key_map(discriminator))
 
 

@@ -161,6 +161,12 @@ def export_stylegan2_discriminator(discriminator: StyleGAN2Discriminator) -> dic
     """
     Reference state dict of a discriminator, the inverse of `convert_stylegan2_discriminator`.
 
+    Args:
+        discriminator ([`StyleGAN2Discriminator`]): The discriminator.
+
+    Returns:
+        `dict[str, torch.Tensor]`: the reference state dict.
+
     Raises:
         ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which
             the reference does not know.
@@ -173,6 +179,12 @@ def stylegan2_generator_key_map(generator: StyleGAN2Generator) -> dict[str, str]
     """
     Reference key -> our key, for every parameter and buffer of a generator.
 
+    Args:
+        generator ([`StyleGAN2Generator`]): The generator.
+
+    Returns:
+        `dict[str, str]`: our keys by reference key.
+
     Raises:
         ValueError: If the images are not squares of a power of two, which the reference does not know.
     """
@@ -183,6 +195,12 @@ def stylegan2_generator_key_map(generator: StyleGAN2Generator) -> dict[str, str]
 def stylegan2_discriminator_key_map(discriminator: StyleGAN2Discriminator) -> dict[str, str]:
     """
     Reference key -> our key, for every parameter of a discriminator.
+
+    Args:
+        discriminator ([`StyleGAN2Discriminator`]): The discriminator.
+
+    Returns:
+        `dict[str, str]`: our keys by reference key.
 
     Raises:
         ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which

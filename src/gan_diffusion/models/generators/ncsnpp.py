@@ -37,12 +37,11 @@ _CHOICES = {
 
 class NCSNppGenerator(ModelMixin, ConfigMixin):
     r"""
-    Generator G(x_{t+1}, t, z) -> x_0 of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022, section 3 and
-    appendix C).
+    Generator G(x_{t+1}, t, z) -> x_0 of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022).
 
-    A U-Net after NCSN++ (Song et al., ICLR 2021) whose group norms take scale and shift from a latent z. It runs in
-    channels-last memory format on the CPU, whatever the format of its input; weights in that format
-    (`model.to(memory_format=torch.channels_last)`) make it a few percent faster.
+    Section 3 and appendix C of the paper describe it: a U-Net after NCSN++ (Song et al., ICLR 2021) whose group norms
+    take scale and shift from a latent z. It runs in channels-last memory format on the CPU, whatever the format of its
+    input; weights in that format (`model.to(memory_format=torch.channels_last)`) make it a few percent faster.
 
     Args:
         sample_size (`int` or `tuple[int, int]`, defaults to 32):

@@ -79,8 +79,9 @@ class ResidualBlock(nn.Module):
 
 class InputSkip(nn.Module):
     """
-    Adds the downsampled input image, through a 1x1 convolution, to the features ("sum"), or puts it before them
-    ("cat").
+    Joins the features with the downsampled input image after a 1x1 convolution.
+
+    The image is added to the features ("sum"), or its channels come before theirs ("cat").
 
     Args:
         image_channels (`int`): Image channels.

@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The generator of SPI-GAN: an embedding of noise, a neural ODE to the style of a position, and StyleGAN2's synthesis."""
+"""The generator of SPI-GAN: an embedding of noise, a neural ODE to the style of a position, StyleGAN2's synthesis."""
 
 import math
 from dataclasses import dataclass

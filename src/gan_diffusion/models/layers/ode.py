@@ -23,6 +23,10 @@ def check_solver(solver: str, num_steps: int) -> None:
     """
     Checks the name of a solver and its number of steps.
 
+    Args:
+        solver (`str`): "euler", "midpoint", "rk4" or "dopri5".
+        num_steps (`int`): Number of steps, at least 1.
+
     Raises:
         ValueError: If the solver is unknown or the number less than 1.
     """

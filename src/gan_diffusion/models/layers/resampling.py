@@ -41,7 +41,15 @@ def fir_kernel(fir_taps: Sequence[float]) -> Tensor:
 
 
 def add_fir_kernel(module: nn.Module, fir_taps: Sequence[float] | None) -> None:
-    """Gives a module the buffer `kernel`, or None without taps, as no buffer: accelerate cannot offload an empty one."""
+    """
+    Gives a module the buffer `kernel`; without taps, an attribute that is None.
+
+    accelerate cannot offload a buffer that is None.
+
+    Args:
+        module (`nn.Module`): The module.
+        fir_taps (`tuple[float, ...]`, *optional*): Taps of the filter; `None` for no kernel.
+    """
     if fir_taps is None:
         module.kernel = None  # pyright: ignore[reportArgumentType]  # an attribute, neither tensor nor module
     else:
@@ -102,7 +110,10 @@ def fir_upsample(sample: Tensor, kernel: Tensor) -> Tensor:
 
     Args:
         sample (`torch.Tensor` of shape (B, C, H, W)): The input.
-        kernel (`torch.Tensor`): What `fir_kernel` returns.
+        kernel (`torch.Tensor` of shape (K, K)): What `fir_kernel` returns.
+
+    Returns:
+        `torch.Tensor` of shape (B, C, 2H, 2W).
     """
     size = [2 * length for length in sample.shape[-2:]]
     return _TransposedFilter.apply(sample, 4 * kernel.flip(0, 1), 2, (kernel.shape[-1] - 2) // 2, size)
@@ -118,7 +129,7 @@ def fir_downsample(sample: Tensor, kernel: Tensor) -> Tensor:
 
 
 def fir_blur(sample: Tensor, kernel: Tensor) -> Tensor:
-    """Filters ahead of an unpadded 3x3 convolution of stride 2, which halves the image: (B, C, H, W) -> (B, C, H+1, W+1)."""
+    """Filters ahead of an unpadded 3x3 convolution of stride 2, to halve images: (B, C, H, W) -> (B, C, H+1, W+1)."""
     return _Filter.apply(sample, kernel, 1, kernel.shape[-1] // 2)
 
 
@@ -145,6 +156,9 @@ def resampled_conv(
 
     Returns:
         `torch.Tensor` of shape (B, O, H, W), (B, O, 2H, 2W) or (B, O, H // 2, W // 2).
+
+    Raises:
+        ValueError: If `kernel` is missing.
     """
     size = weight.shape[-1]
     if resample is None:
