@@ -180,10 +180,9 @@ def resampled_conv(
 class Upsample(nn.Module):
     """Doubles height and width: FIR with the given taps, or nearest neighbour without."""
 
-    kernel: Tensor | None
-
     def __init__(self, fir_taps: Sequence[float] | None = None):
         super().__init__()
+        self.kernel: Tensor | None
         add_fir_kernel(self, fir_taps)
 
     def forward(self, sample: Tensor) -> Tensor:
@@ -196,10 +195,9 @@ class Upsample(nn.Module):
 class Downsample(nn.Module):
     """Halves height and width: FIR with the given taps, or 2x2 mean without."""
 
-    kernel: Tensor | None
-
     def __init__(self, fir_taps: Sequence[float] | None = None):
         super().__init__()
+        self.kernel: Tensor | None
         add_fir_kernel(self, fir_taps)
 
     def forward(self, sample: Tensor) -> Tensor:
@@ -212,10 +210,9 @@ class Downsample(nn.Module):
 class ConvDownsample(nn.Module):
     """Halves height and width with a learned 3x3 filter of stride 2, after a FIR blur when taps are given."""
 
-    kernel: Tensor | None
-
     def __init__(self, in_channels: int, out_channels: int, fir_taps: Sequence[float] | None = None):
         super().__init__()
+        self.kernel: Tensor | None
         add_fir_kernel(self, fir_taps)
         self.conv = conv(in_channels, out_channels, 3, stride=2, padding=0)
 
