@@ -1,6 +1,6 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
-"""The weights and networks that the golden vectors of StyleGAN2 assume (see `tests/golden/diffusion_gan/README.md`)."""
+"""Weights and networks that the golden vectors of StyleGAN2 assume (see `tests/golden/diffusion_gan/README.md`)."""
 
 import zlib
 from collections.abc import Mapping, Sequence

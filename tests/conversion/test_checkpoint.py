@@ -43,7 +43,7 @@ def prefixed(state_dict):
 
 @pytest.fixture
 def training_state(state_dict):
-    """A training state as the reference writes it; the average of weight i is the weight plus i. Weight 1 is frozen."""
+    """A training state as the reference writes it. The average of weight i is weight i plus i; weight 1 is frozen."""
     state = {
         i: {"step": 7, "exp_avg": torch.zeros(1), "exp_avg_sq": torch.zeros(1), "ema": value + i}
         for i, value in enumerate(state_dict.values())

@@ -1,6 +1,6 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Keys and shapes of the reference generator for every combination of its options, listed from its construction rules."""
+"""Keys and shapes of the reference generator for each combination of options, listed from its construction rules."""
 
 import itertools
 

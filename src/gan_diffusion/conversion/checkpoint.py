@@ -7,6 +7,7 @@ import argparse
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 import torch
 from torch import Tensor
@@ -73,12 +74,13 @@ def load_official_checkpoint(path: str | os.PathLike, weights: str = "ema") -> O
         if weights == "raw":
             raise ValueError(f'`weights` must be "ema" for {path}, which holds averaged weights only, got "raw".')
         return OfficialCheckpoint(generator=_strip_prefix(content))
-    if not isinstance(content, dict) or not _is_state_dict(content.get("netG_dict")):
+    generator = content.get("netG_dict") if isinstance(content, dict) else None
+    if not _is_state_dict(generator):
         raise ValueError(
             f"`path` must hold a state dict or a training state with netG_dict, got {path}, which holds neither."
         )
 
-    generator = _strip_prefix(content["netG_dict"])
+    generator = _strip_prefix(generator)
     if weights == "ema":
         generator = _averaged(generator, content.get("optimizerG"), path)
     discriminator = content.get("netD_dict")
@@ -112,7 +114,7 @@ def _averaged(generator: dict[str, Tensor], optimizer: object, path: str | os.Pa
     return averaged
 
 
-def _is_state_dict(value: object) -> bool:
+def _is_state_dict(value: object) -> TypeGuard[dict[str, Tensor]]:
     return isinstance(value, dict) and bool(value) and all(isinstance(entry, Tensor) for entry in value.values())
 
 

@@ -179,13 +179,13 @@ def convert_ddgan_discriminator(
 
 
 def export_ddgan_generator(generator: NCSNppGenerator) -> dict[str, Tensor]:
-    """Reference state dict of a generator, the inverse of `convert_ddgan_generator`. Without class embedding."""
+    """Reference state dict of a generator, without class embedding: inverse of `convert_ddgan_generator`."""
     key_map = ddgan_generator_key_map(generator)
     return export_by_key_map(generator, key_map, transposed=_transposed(key_map))
 
 
 def export_ddgan_discriminator(discriminator: DDGANDiscriminator) -> dict[str, Tensor]:
-    """Reference state dict of a discriminator, the inverse of `convert_ddgan_discriminator`. Without class embedding."""
+    """Reference state dict of a discriminator, without class embedding: inverse of `convert_ddgan_discriminator`."""
     return export_by_key_map(discriminator, ddgan_discriminator_key_map(discriminator))
 
 
@@ -232,8 +232,9 @@ def ddgan_generator_modules(generator: NCSNppGenerator) -> list[str]:
     if generator.time_embedding is not None:
         names += ["time_embedding.linear_1", "time_embedding.linear_2"]
     names.append("conv_in")
+    num_resnets = generator.config.layers_per_block
     for i, block in enumerate(generator.down_blocks):
-        for j in range(len(block.resnets)):
+        for j in range(num_resnets):
             names.append(f"down_blocks.{i}.resnets.{j}")
             if block.attentions:
                 names.append(f"down_blocks.{i}.attentions.{j}")
@@ -244,7 +245,7 @@ def ddgan_generator_modules(generator: NCSNppGenerator) -> list[str]:
             names.append(f"down_blocks.{i}.pyramid" if is_skip else f"down_blocks.{i}.pyramid.downsample")
     names += ["mid_block.resnets.0", "mid_block.attention", "mid_block.resnets.1"]
     for i, block in enumerate(generator.up_blocks):
-        names += [f"up_blocks.{i}.resnets.{j}" for j in range(len(block.resnets))]
+        names += [f"up_blocks.{i}.resnets.{j}" for j in range(num_resnets + 1)]
         if block.attention is not None:
             names.append(f"up_blocks.{i}.attention")
         if block.pyramid is not None:

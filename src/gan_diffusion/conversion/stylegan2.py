@@ -5,9 +5,10 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..models.discriminators.stylegan2 import StyleGAN2Discriminator
 from ..models.discriminators.stylegan2_blocks import StyleGAN2DiscriminatorBlock
@@ -17,6 +18,8 @@ from ..models.layers.equalized import EqualizedConv2d
 from ..models.layers.pyramid import size_pair
 from .key_maps import export_by_key_map, load_by_key_map
 
+
+_Model = TypeVar("_Model", StyleGAN2Generator, StyleGAN2Discriminator)
 
 _DEFAULT_TAPS = (1, 3, 3, 1)
 
@@ -158,6 +161,12 @@ def export_stylegan2_discriminator(discriminator: StyleGAN2Discriminator) -> dic
     """
     Reference state dict of a discriminator, the inverse of `convert_stylegan2_discriminator`.
 
+    Args:
+        discriminator ([`StyleGAN2Discriminator`]): The discriminator.
+
+    Returns:
+        `dict[str, torch.Tensor]`: the reference state dict.
+
     Raises:
         ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which
             the reference does not know.
@@ -170,6 +179,12 @@ def stylegan2_generator_key_map(generator: StyleGAN2Generator) -> dict[str, str]
     """
     Reference key -> our key, for every parameter and buffer of a generator.
 
+    Args:
+        generator ([`StyleGAN2Generator`]): The generator.
+
+    Returns:
+        `dict[str, str]`: our keys by reference key.
+
     Raises:
         ValueError: If the images are not squares of a power of two, which the reference does not know.
     """
@@ -180,6 +195,12 @@ def stylegan2_generator_key_map(generator: StyleGAN2Generator) -> dict[str, str]
 def stylegan2_discriminator_key_map(discriminator: StyleGAN2Discriminator) -> dict[str, str]:
     """
     Reference key -> our key, for every parameter of a discriminator.
+
+    Args:
+        discriminator ([`StyleGAN2Discriminator`]): The discriminator.
+
+    Returns:
+        `dict[str, str]`: our keys by reference key.
 
     Raises:
         ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which
@@ -218,7 +239,7 @@ def _discriminator_key(name: str, discriminator: StyleGAN2Discriminator) -> str:
     return name.replace("mapping.layers.", "mapping.fc").replace("embeds.0.", "embed.")
 
 
-def _filters(model: nn.Module, reference_key: Callable[[str, nn.Module], str]) -> dict[str, Tensor]:
+def _filters(model: _Model, reference_key: Callable[[str, _Model], str]) -> dict[str, Tensor]:
     """Resampling filters that the reference keeps beside each level and convolution, whether it uses them or not."""
     filters = {}
     for name, module in model.named_modules():

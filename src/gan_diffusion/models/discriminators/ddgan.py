@@ -114,8 +114,8 @@ class DDGANDiscriminator(ModelMixin, ConfigMixin):
         self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, time_embed_dim)
         self.conv_in = conv(2 * in_channels, widths[0], 1)
         self.blocks = nn.ModuleList(
-            DiscriminatorBlock(*pair, time_embed_dim, tuple(fir_taps) if down else None)
-            for *pair, down in zip(widths[:-1], widths[1:], downsample, strict=True)
+            DiscriminatorBlock(width, next_width, time_embed_dim, tuple(fir_taps) if down else None)
+            for width, next_width, down in zip(widths[:-1], widths[1:], downsample, strict=True)
         )
         self.conv_out = conv(widths[-1] + 1, widths[-1], 3, scale=0.0 if zero_init_final_conv else 1.0)
         self.linear_out = linear(widths[-1], 1)

@@ -52,7 +52,8 @@ class DiffusedDiscriminator(nn.Module):
 
         Args:
             sample (`torch.Tensor` of shape (B, ...)): Real or generated samples, images in [-1, 1] or vectors.
-            args, kwargs: Further arguments of the discriminator, after the timestep.
+            args (*optional*): Further positional arguments of the discriminator, after the timestep.
+            kwargs (*optional*): Further keyword arguments of the discriminator.
 
         Returns:
             What the discriminator returns, unchanged: a tensor, or an output with `.logits`.

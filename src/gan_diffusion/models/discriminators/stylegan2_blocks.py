@@ -242,14 +242,14 @@ class ConditionMapping(nn.Module):
     def forward(self, timesteps: Tensor | None, class_labels: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Timesteps (B,) and labels (B,), each where the network is told them -> (B, dim)."""
         features = []
-        if self.timestep_embedding == "sinusoidal":
+        if timesteps is not None and self.timestep_embedding == "sinusoidal":
             features.append(sinusoidal_embedding(timesteps, self.timestep_embed_dim).to(dtype))
-        if self.num_class_embeds is not None:
+        if class_labels is not None and self.num_class_embeds is not None:
             features.append(F.one_hot(class_labels.long(), self.num_class_embeds).to(dtype))
-        if self.timestep_embedding == "official":
+        if timesteps is not None and self.timestep_embedding == "official":
             features = [torch.cat([*features, timesteps.to(dtype)[:, None]], dim=1)]
         normed = [pixel_norm(embed(feature)) for embed, feature in zip(self.embeds, features, strict=True)]
-        hidden = sum(normed) / math.sqrt(len(normed))
+        hidden = sum(normed[1:], start=normed[0]) / math.sqrt(len(normed))
         for layer in self.layers:
             hidden = layer(hidden)
         return hidden

@@ -15,8 +15,9 @@ from ..outputs import GeneratorOutput
 
 class LatentMLPGenerator(ModelMixin, ConfigMixin):
     r"""
-    Generator G(z) -> x for vectors: fully connected layers on the Fourier features of z. Called like
-    [`StyleGAN2Generator`].
+    Generator G(z) -> x for vectors: fully connected layers on the Fourier features of z.
+
+    It is called like [`StyleGAN2Generator`].
 
     Args:
         data_dim (`int`, defaults to 2): Dimension D of the data.

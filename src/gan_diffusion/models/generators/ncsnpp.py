@@ -37,12 +37,11 @@ _CHOICES = {
 
 class NCSNppGenerator(ModelMixin, ConfigMixin):
     r"""
-    Generator G(x_{t+1}, t, z) -> x_0 of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022, section 3 and
-    appendix C).
+    Generator G(x_{t+1}, t, z) -> x_0 of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022).
 
-    A U-Net after NCSN++ (Song et al., ICLR 2021) whose group norms take scale and shift from a latent z. It runs in
-    channels-last memory format on the CPU, whatever the format of its input; weights in that format
-    (`model.to(memory_format=torch.channels_last)`) make it a few percent faster.
+    Section 3 and appendix C of the paper describe it: a U-Net after NCSN++ (Song et al., ICLR 2021) whose group norms
+    take scale and shift from a latent z. It runs in channels-last memory format on the CPU, whatever the format of its
+    input; weights in that format (`model.to(memory_format=torch.channels_last)`) make it a few percent faster.
 
     Args:
         sample_size (`int` or `tuple[int, int]`, defaults to 32):
@@ -179,11 +178,14 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
             skips += level_skips
         hidden = self.mid_block(hidden, time, style)
         pyramid = None
+        count = self.config.layers_per_block + 1
         for block in self.up_blocks:
-            count = len(block.resnets)
             hidden, pyramid = block(hidden, skips[-count:], pyramid, time, style)
             skips = skips[:-count]
-        hidden = pyramid if self.conv_out is None else self.conv_out(silu(self.norm_out(hidden)))
+        if self.norm_out is not None and self.conv_out is not None:
+            hidden = self.conv_out(silu(self.norm_out(hidden)))
+        elif pyramid is not None:  # the levels of "output_skip" have made the image
+            hidden = pyramid
         if self.config.use_tanh:
             hidden = hidden.tanh()
 
@@ -218,7 +220,7 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
         if config.time_embedding_type == "fourier":
             self.fourier_embedding = FourierEmbedding(config.base_channels)
             embedding_dim = 2 * config.base_channels
-        if config.time_conditioning:
+        if time_dim is not None:
             self.time_embedding = TimestepMLP(embedding_dim, time_dim, F.silu)
         if config.num_class_embeds is not None:
             self.class_embedding = nn.Embedding(config.num_class_embeds, time_dim or config.latent_embed_dim)

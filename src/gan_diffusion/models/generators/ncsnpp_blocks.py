@@ -4,7 +4,8 @@
 """Building blocks of the NCSN++ generator: residual blocks, image pyramids, and the levels of the U-Net."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,8 +79,9 @@ class ResidualBlock(nn.Module):
 
 class InputSkip(nn.Module):
     """
-    Adds the downsampled input image, through a 1x1 convolution, to the features ("sum"), or puts it before them
-    ("cat").
+    Joins the features with the downsampled input image after a 1x1 convolution.
+
+    The image is added to the features ("sum"), or its channels come before theirs ("cat").
 
     Args:
         image_channels (`int`): Image channels.
@@ -149,6 +151,8 @@ class OutputSkip(nn.Module):
 
 class _Level(nn.Module):
     """What the levels of the U-Net share: calling their parts, under gradient checkpointing if asked."""
+
+    _gradient_checkpointing_func: Callable[..., Any]
 
     def __init__(self):
         super().__init__()

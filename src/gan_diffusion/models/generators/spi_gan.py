@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The generator of SPI-GAN: an embedding of noise, a neural ODE to the style of a position, and StyleGAN2's synthesis."""
+"""The generator of SPI-GAN: an embedding of noise, a neural ODE to the style of a position, StyleGAN2's synthesis."""
 
 import math
 from dataclasses import dataclass
@@ -220,14 +220,14 @@ class SPIGANGenerator(ModelMixin, ConfigMixin):
                 unexpected or out of range, or a list of generators is not as long as the batch.
             TypeError: If class labels are not integers.
         """
-        if (noise is None) == (styles is None):
-            raise ValueError("`noise` must be given, or else `styles`, and not both.")
-        if styles is None:
+        if noise is not None and styles is None:
             state = self.embed(noise, class_labels)
             positions = expand_positions(u, state.shape[0], state.device)
             mapped = self.mapping(state, positions)
-        else:
+        elif styles is not None and noise is None:
             mapped = styles
+        else:
+            raise ValueError("`noise` must be given, or else `styles`, and not both.")
         # In float32, so that accelerate's mixed precision hands on this very tensor, which the sample depends on.
         styles = at_least_float32(mapped)
         sample = self.synthesize(styles.to(mapped.dtype), noise_mode, generator)

@@ -3,7 +3,8 @@
 
 """Building blocks of the SPI-GAN generator: the embedding of noise, the mappings to a position, and vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -82,11 +83,12 @@ class ODEMapping(nn.Module):
         check_solver(solver, num_steps)
         widths = [w_dim + 1, *[hidden_dim] * (num_layers - 1), w_dim]
         multipliers = [*[lr_multiplier] * (num_layers - 1), lr_multiplier**0.5]
-        self.layers = nn.ModuleList(
+        layers = [
             EqualizedLinear(*pair, lr_multiplier=multiplier)
             for *pair, multiplier in zip(widths[:-1], widths[1:], multipliers, strict=True)
-        )
-        nn.init.zeros_(self.layers[-1].weight)
+        ]
+        nn.init.zeros_(layers[-1].weight)
+        self.layers = nn.ModuleList(layers)
         self.solver = solver
         self.num_steps = num_steps
 
@@ -141,6 +143,7 @@ class VectorSynthesis(nn.Module):
     """
 
     num_ws = 1
+    _gradient_checkpointing_func: Callable[..., Any]
 
     def __init__(self, data_dim: int, w_dim: int, hidden_dim: int, num_layers: int):
         super().__init__()

@@ -4,7 +4,8 @@
 """Building blocks of the StyleGAN2 generator: the mapping network, the synthesis network and its levels."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from diffusers.utils.torch_utils import randn_tensor
@@ -37,6 +38,8 @@ class StyleGAN2Mapping(nn.Module):
         lr_multiplier (`float`, defaults to 0.01): Factor of their learning rate.
         w_avg_decay (`float`, defaults to 0.995): Decay of the moving average, per call.
     """
+
+    w_avg: Tensor
 
     def __init__(
         self,
@@ -118,6 +121,8 @@ class StyledConv(nn.Module):
         gain (`float`, defaults to 1.0): Factor of the output.
     """
 
+    noise_const: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -146,6 +151,8 @@ class StyledConv(nn.Module):
             return leaky_relu(self.conv(sample, style, bias), self.clamp)
         if noise_mode == "const":
             noise = self.noise_const[None, None].to(w.dtype)
+        elif noise is None:
+            raise ValueError('`noise` must be given with `noise_mode="random"`, got None.')
         hidden = self.conv(sample, style, noise * (self.noise_strength * self.gain))
         return leaky_relu(hidden.add_(bias), self.clamp)
 
@@ -212,7 +219,7 @@ class SynthesisBlock(nn.Module):
             self.conv0 = StyledConv(in_channels, out_channels, w_dim, size, fir_taps, clamp)
             self.upsample = Upsample(fir_taps) if architecture == "skip" else None
         self.conv1 = StyledConv(out_channels, out_channels, w_dim, size, clamp=clamp, gain=gain)
-        if residual:
+        if in_channels is not None and residual:
             self.skip = EqualizedConv2d(
                 in_channels, out_channels, 1, bias=False, resample="up", fir_taps=fir_taps, gain=gain
             )
@@ -241,20 +248,30 @@ class SynthesisBlock(nn.Module):
             ws (`torch.Tensor` of shape (B, 2 or 3, w_dim)): One w per styled convolution and one for the image.
             noises (`list`): For each styled convolution, random noise (B, 1, H, W), or `None` in the other modes.
             noise_mode (`str`): "random", "const" or "none".
+
+        Returns:
+            `tuple`: features (B, out, H, W), and the image (B, image_channels, H, W) so far or `None`.
+
+        Raises:
+            ValueError: If `hidden` is `None` above the lowest level.
         """
         if self.const is not None:
-            hidden = self.const.expand(ws.shape[0], -1, -1, -1)
+            features = self.const.expand(ws.shape[0], -1, -1, -1)
             if ws.device.type == "cpu":
-                hidden = hidden.contiguous(memory_format=torch.channels_last)
-        shortcut = None if self.skip is None else self.skip(hidden)
+                features = features.contiguous(memory_format=torch.channels_last)
+        elif hidden is not None:
+            features = hidden
+        else:
+            raise ValueError("`hidden` must be the features of the level below, got None.")
+        shortcut = None if self.skip is None else self.skip(features)
         for i, conv in enumerate(self.convs):
-            hidden = conv(hidden, ws[:, i], noises[i], noise_mode)
+            features = conv(features, ws[:, i], noises[i], noise_mode)
         if shortcut is not None:
-            hidden = shortcut.add_(hidden)
+            features = shortcut.add_(features)
         if self.to_rgb is not None:
-            rgb = self.to_rgb(hidden, ws[:, len(noises)])
-            image = rgb if image is None else self.upsample(image).add_(rgb)
-        return hidden, image
+            rgb = self.to_rgb(features, ws[:, len(noises)])
+            image = rgb if image is None or self.upsample is None else self.upsample(image).add_(rgb)
+        return features, image
 
 
 class StyleGAN2Synthesis(nn.Module):
@@ -284,6 +301,8 @@ class StyleGAN2Synthesis(nn.Module):
         ValueError: From the constructor, if an option is out of range.
     """
 
+    _gradient_checkpointing_func: Callable[..., Any]
+
     def __init__(
         self,
         sample_size: int | Sequence[int],
@@ -298,7 +317,7 @@ class StyleGAN2Synthesis(nn.Module):
         super().__init__()
         channels = pyramid_channels(sample_size, channel_base, channel_max, architecture)
         in_channels = [None, *channels.values()]
-        self.blocks = nn.ModuleList(
+        blocks = [
             SynthesisBlock(
                 in_channels[level],
                 width,
@@ -311,9 +330,11 @@ class StyleGAN2Synthesis(nn.Module):
                 clamp=activation_clamp,
             )
             for level, (size, width) in enumerate(channels.items())
-        )
+        ]
+        self.blocks = nn.ModuleList(blocks)
         self.w_dim = w_dim
-        self.num_ws = sum(len(block.convs) for block in self.blocks) + 1
+        self._noise_sizes = [[conv.size for conv in block.convs] for block in blocks]
+        self.num_ws = sum(len(sizes) for sizes in self._noise_sizes) + 1
         self.gradient_checkpointing = False
 
     def forward(
@@ -340,19 +361,21 @@ class StyleGAN2Synthesis(nn.Module):
             raise ValueError(f"`ws` must have shape (batch, {self.num_ws}, {self.w_dim}), got {tuple(ws.shape)}.")
         if noise_mode not in NOISE_MODES:
             raise ValueError(f"`noise_mode` must be one of {NOISE_MODES}, got {noise_mode!r}.")
-        if isinstance(generator, list | tuple) and len(generator) != ws.shape[0]:
-            raise ValueError(
-                f"`generator` must be one generator, or a list of {ws.shape[0]} for the batch, got a list of "
-                f"{len(generator)}."
-            )
-        ws = to_compute_dtype(ws, self.blocks[0].const)
+        if isinstance(generator, Sequence):
+            generator = list(generator)
+            if len(generator) != ws.shape[0]:
+                raise ValueError(
+                    f"`generator` must be one generator, or a list of {ws.shape[0]} for the batch, got a list of "
+                    f"{len(generator)}."
+                )
+        ws = to_compute_dtype(ws, self.blocks[0].get_parameter("const"))
         hidden = image = None
         first = 0
-        for block in self.blocks:
-            noises = [None] * len(block.convs)
+        for block, sizes in zip(self.blocks, self._noise_sizes, strict=True):
+            noises = [None] * len(sizes)
             if noise_mode == "random":
                 # Drawn out here: recomputation under gradient checkpointing has to meet the same noise.
-                shapes = [(ws.shape[0], 1, *conv.size) for conv in block.convs]
+                shapes = [(ws.shape[0], 1, *size) for size in sizes]
                 noises = [randn_tensor(shape, generator, ws.device, ws.dtype) for shape in shapes]
             args = (hidden, image, ws[:, first : first + len(noises) + 1], noises, noise_mode)
             if torch.is_grad_enabled() and self.gradient_checkpointing:
@@ -360,4 +383,4 @@ class StyleGAN2Synthesis(nn.Module):
             else:
                 hidden, image = block(*args)
             first += len(noises)
-        return image
+        return image  # pyright: ignore[reportReturnType]  # the highest level has made it

@@ -134,6 +134,14 @@ def expand_timesteps(timestep: Tensor | int | float, batch_size: int, device: to
     """
     Brings a timestep to shape (B,).
 
+    Args:
+        timestep (`torch.Tensor` of shape (), (1,) or (B,), `int` or `float`): The timestep.
+        batch_size (`int`): B.
+        device (`torch.device`): Where the result lies.
+
+    Returns:
+        `torch.Tensor` of shape (B,).
+
     Raises:
         ValueError: If `timestep` is a tensor of any other shape than (), (1,) or (B,).
     """
@@ -147,7 +155,12 @@ def expand_timesteps(timestep: Tensor | int | float, batch_size: int, device: to
 
 def check_class_labels(class_labels: Tensor | None, num_class_embeds: int | None, batch_size: int) -> None:
     """
-    Checks labels against the number of classes of a model (`None`: an unconditional one).
+    Checks the class labels of a batch.
+
+    Args:
+        class_labels (`torch.Tensor` of shape (B,) or `None`): Integer labels, in 0..num_class_embeds - 1.
+        num_class_embeds (`int` or `None`): Number of classes of the model; `None` for an unconditional one.
+        batch_size (`int`): B.
 
     Raises:
         ValueError: If labels are missing, unexpected, of a wrong shape, or (looked at on the CPU only, where it costs

@@ -124,6 +124,7 @@ class EqualizedConv2d(nn.Conv2d):
     ):
         super().__init__(in_channels, out_channels, kernel_size, bias=bias)
         self.resample = resample
+        self.kernel: Tensor | None
         add_fir_kernel(self, None if resample is None else fir_taps)
         self.activation = activation
         self.clamp = None if clamp is None else clamp * gain

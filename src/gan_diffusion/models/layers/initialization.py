@@ -22,6 +22,8 @@ _WIDE = 256
 class Conv2d(nn.Conv2d):
     """`torch.nn.Conv2d` whose wide layers are computed by our own kernels on the CPU."""
 
+    padding: tuple[int, ...]  # numbers, not one of PyTorch's words such as "same"
+
     def forward(self, sample: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H', W')."""
         if min(self.in_channels, self.out_channels) < _WIDE:
@@ -37,6 +39,9 @@ def variance_scaling_(weight: Tensor, scale: float = 1.0) -> Tensor:
         weight (`torch.Tensor` of shape (out, in) or (out, in, height, width)): The weight.
         scale (`float`, defaults to 1.0):
             Variance times the mean of fan-in and fan-out; 0 is replaced by the near-zero scale of the reference.
+
+    Returns:
+        `torch.Tensor`: the weight itself.
     """
     receptive_field = math.prod(weight.shape[2:])
     fan_avg = (weight.shape[0] + weight.shape[1]) * receptive_field / 2

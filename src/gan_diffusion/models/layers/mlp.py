@@ -53,10 +53,11 @@ class ConditionalMLP(nn.Module):
         self.time_embedding = TimestepMLP(hidden_dim, hidden_dim, F.silu) if time_conditioning else None
         self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, hidden_dim)
         self.linear_in = nn.Linear(in_dim, hidden_dim)
-        self.layers = nn.ModuleList(nn.Linear(hidden_dim, hidden_dim) for _ in range(num_layers - 1))
+        layers = [nn.Linear(hidden_dim, hidden_dim) for _ in range(num_layers - 1)]
+        self.layers = nn.ModuleList(layers)
         self.linear_out = nn.Linear(hidden_dim, out_dim)
         if preserve_variance:
-            for layer in (self.linear_in, *self.layers, self.linear_out):
+            for layer in (self.linear_in, *layers, self.linear_out):
                 # The output has no activation, so no variance is lost there.
                 slope = 1.0 if layer is self.linear_out else _SLOPE
                 nn.init.kaiming_normal_(layer.weight, a=slope)
@@ -66,6 +67,8 @@ class ConditionalMLP(nn.Module):
         """(B, in_dim) -> (B, out_dim), given timesteps (B,) with time conditioning and labels (B,) with classes."""
         hidden = self.linear_in(features)
         if self.time_embedding is not None:
+            if timesteps is None:
+                raise ValueError("`timesteps` must be given to a network with time conditioning, got None.")
             embedding = sinusoidal_embedding(timesteps, self.linear_in.out_features)
             hidden = hidden + self.time_embedding(embedding.to(features.dtype))
         if self.class_embedding is not None:

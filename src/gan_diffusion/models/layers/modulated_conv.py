@@ -62,6 +62,7 @@ class ModulatedConv2d(nn.Conv2d):
     ):
         super().__init__(in_channels, out_channels, kernel_size, bias=False)
         self.resample = None if fir_taps is None else "up"
+        self.kernel: Tensor | None
         add_fir_kernel(self, fir_taps)
         self.demodulate = demodulate
         self.gain = gain

@@ -17,6 +17,12 @@ def num_groups(channels: int) -> int:
     """
     Number of groups for a feature map: a quarter of its channels, at most 32.
 
+    Args:
+        channels (`int`): Number of channels, at least 4.
+
+    Returns:
+        `int`: the number of groups.
+
     Raises:
         ValueError: If the groups do not divide the channels.
     """

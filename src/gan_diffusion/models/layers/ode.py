@@ -23,6 +23,10 @@ def check_solver(solver: str, num_steps: int) -> None:
     """
     Checks the name of a solver and its number of steps.
 
+    Args:
+        solver (`str`): "euler", "midpoint", "rk4" or "dopri5".
+        num_steps (`int`): Number of steps, at least 1.
+
     Raises:
         ValueError: If the solver is unknown or the number less than 1.
     """
@@ -97,4 +101,5 @@ def _adaptive(slope_at: Callable, state: Tensor, tolerance: float) -> Tensor:
             '`pip install "gan_diffusion[ode]"`.'
         ) from error
     interval = torch.tensor([0.0, 1.0], dtype=state.dtype, device=state.device)
-    return odeint(slope_at, state, interval, rtol=tolerance, atol=tolerance, method="dopri5")[-1]
+    states = odeint(slope_at, state, interval, rtol=tolerance, atol=tolerance, method="dopri5")
+    return states[-1]  # pyright: ignore[reportReturnType]  # a tuple is returned for tuples of states only

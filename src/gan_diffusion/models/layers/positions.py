@@ -17,6 +17,14 @@ def expand_positions(u: Tensor | float, batch_size: int, device: torch.device) -
     """
     Brings positions to shape (B,), in float32 or better.
 
+    Args:
+        u (`torch.Tensor` of shape (), (1,) or (B,), or `float`): Positions in [0, 1].
+        batch_size (`int`): B.
+        device (`torch.device`): Where the result lies.
+
+    Returns:
+        `torch.Tensor` of shape (B,).
+
     Raises:
         ValueError: If `u` is a tensor of any other shape than (), (1,) or (B,), or (looked at on the CPU only, where
             it costs no synchronisation) not in [0, 1].

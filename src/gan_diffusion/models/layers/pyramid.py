@@ -16,6 +16,9 @@ def size_pair(sample_size: int | Sequence[int]) -> tuple[int, int]:
     Args:
         sample_size (`int` or `tuple[int, int]`): One number for square images, or (height, width).
 
+    Returns:
+        `tuple[int, int]`: (height, width).
+
     Raises:
         ValueError: If it is neither a positive integer nor a pair of them.
     """
@@ -28,7 +31,8 @@ def size_pair(sample_size: int | Sequence[int]) -> tuple[int, int]:
         raise ValueError(
             f"`sample_size` must be a positive integer, or a pair (height, width) of them, got {sample_size!r}."
         )
-    return tuple(sides)
+    height, width = sides
+    return height, width
 
 
 def pyramid_channels(

@@ -41,9 +41,17 @@ def fir_kernel(fir_taps: Sequence[float]) -> Tensor:
 
 
 def add_fir_kernel(module: nn.Module, fir_taps: Sequence[float] | None) -> None:
-    """Gives a module the buffer `kernel`, or None without taps, as no buffer: accelerate cannot offload an empty one."""
+    """
+    Gives a module the buffer `kernel`; without taps, an attribute that is None.
+
+    accelerate cannot offload a buffer that is None.
+
+    Args:
+        module (`nn.Module`): The module.
+        fir_taps (`tuple[float, ...]`, *optional*): Taps of the filter; `None` for no kernel.
+    """
     if fir_taps is None:
-        module.kernel = None
+        module.kernel = None  # pyright: ignore[reportArgumentType]  # an attribute, neither tensor nor module
     else:
         module.register_buffer("kernel", fir_kernel(fir_taps), persistent=False)
 
@@ -102,7 +110,10 @@ def fir_upsample(sample: Tensor, kernel: Tensor) -> Tensor:
 
     Args:
         sample (`torch.Tensor` of shape (B, C, H, W)): The input.
-        kernel (`torch.Tensor`): What `fir_kernel` returns.
+        kernel (`torch.Tensor` of shape (K, K)): What `fir_kernel` returns.
+
+    Returns:
+        `torch.Tensor` of shape (B, C, 2H, 2W).
     """
     size = [2 * length for length in sample.shape[-2:]]
     return _TransposedFilter.apply(sample, 4 * kernel.flip(0, 1), 2, (kernel.shape[-1] - 2) // 2, size)
@@ -118,7 +129,7 @@ def fir_downsample(sample: Tensor, kernel: Tensor) -> Tensor:
 
 
 def fir_blur(sample: Tensor, kernel: Tensor) -> Tensor:
-    """Filters ahead of an unpadded 3x3 convolution of stride 2, which halves the image: (B, C, H, W) -> (B, C, H+1, W+1)."""
+    """Filters ahead of an unpadded 3x3 convolution of stride 2, to halve images: (B, C, H, W) -> (B, C, H+1, W+1)."""
     return _Filter.apply(sample, kernel, 1, kernel.shape[-1] // 2)
 
 
@@ -145,10 +156,15 @@ def resampled_conv(
 
     Returns:
         `torch.Tensor` of shape (B, O, H, W), (B, O, 2H, 2W) or (B, O, H // 2, W // 2).
+
+    Raises:
+        ValueError: If `kernel` is missing.
     """
     size = weight.shape[-1]
     if resample is None:
         return conv2d(sample, weight, bias, padding=size // 2)
+    if kernel is None:
+        raise ValueError("`kernel` must be given with `resample`, got None.")
     if resample == "down":
         if size == 1:
             return conv2d(fir_downsample(sample, kernel), weight, bias)
@@ -166,6 +182,7 @@ class Upsample(nn.Module):
 
     def __init__(self, fir_taps: Sequence[float] | None = None):
         super().__init__()
+        self.kernel: Tensor | None
         add_fir_kernel(self, fir_taps)
 
     def forward(self, sample: Tensor) -> Tensor:
@@ -180,6 +197,7 @@ class Downsample(nn.Module):
 
     def __init__(self, fir_taps: Sequence[float] | None = None):
         super().__init__()
+        self.kernel: Tensor | None
         add_fir_kernel(self, fir_taps)
 
     def forward(self, sample: Tensor) -> Tensor:
@@ -194,6 +212,7 @@ class ConvDownsample(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, fir_taps: Sequence[float] | None = None):
         super().__init__()
+        self.kernel: Tensor | None
         add_fir_kernel(self, fir_taps)
         self.conv = conv(in_channels, out_channels, 3, stride=2, padding=0)
 
