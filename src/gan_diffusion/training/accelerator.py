@@ -7,6 +7,7 @@ import importlib.util
 from pathlib import Path
 
 import torch
+import torch.distributed.nn.functional  # noqa: F401 (see `make_accelerator`)
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
 
@@ -41,6 +42,9 @@ def make_accelerator(arguments: TrainingArguments) -> Accelerator:
         raise ValueError("`report_to` 'tensorboard' needs the package tensorboard. Install it, or give 'none'.")
     if run.allow_tf32:
         torch.set_float32_matmul_precision("high")
+    # `torch.distributed.nn.functional` takes the process group of its import as a default argument and never lets go
+    # of it. It is imported above, before there is a group, so that the group and its threads can end with the
+    # training.
     return Accelerator(
         mixed_precision=arguments.optimization.mixed_precision,
         log_with=tracker,

@@ -3,6 +3,7 @@
 
 """The training loop of all methods. It knows clocks, devices and files; the objective knows the maths."""
 
+import gc
 import math
 import signal
 import time
@@ -164,8 +165,11 @@ class Trainer:
             settings = self.arguments.settings()
             config = {name: value for name, value in settings.items() if isinstance(value, (int, float, str, bool))}
             self.accelerator.init_trackers("gan_diffusion", config=config)
-        with _stop_request() as stop:
-            self._run(stop)
+        try:
+            with _stop_request() as stop:
+                self._run(stop)
+        finally:
+            self._leave_processes()
         if self.state.step < self.max_steps:
             logger.warning("Stopped at step %d of %d. Run the same command to go on.", self.state.step, self.max_steps)
             return False
@@ -174,6 +178,20 @@ class Trainer:
             self.ema.copy_to(generator.parameters())
         generator.eval()
         return True
+
+    def _leave_processes(self) -> None:
+        """
+        Ends the trackers and the process group, with its threads.
+
+        The group ends when nothing refers to it any more, which the distributed wrappers do. A thread of it that is
+        left may abort the process when the interpreter closes, and a finished training would be reported as failed.
+        """
+        self.objective.networks.update(self.networks)
+        for player in self.players.values():
+            player.networks = {name: self.networks[name] for name in player.networks}
+        self.accelerator.free_memory()
+        gc.collect()
+        self.accelerator.end_training()
 
     def _resume(self) -> None:
         wanted = self.arguments.run.resume_from_checkpoint

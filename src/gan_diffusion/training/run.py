@@ -106,7 +106,6 @@ class TrainingRun:
             training = self.arguments.recipe_settings()
             save_repository(output_dir, pipeline, self.discriminator, self.recipe, training, trainer.measurements())
             print(f"Saved the pipeline in {output_dir}")
-        self.accelerator.end_training()
         return complete
 
 
