@@ -52,7 +52,7 @@ def test_other_channel_counts_are_refused():
 
 def test_sizes_need_not_be_square():
     tall = Image.new("L", (10, 40))
-    tall.paste(255, (0, 5, 10, 35))
+    tall.paste(255, (0, 2, 10, 38))
     assert to_array(tall, 1, (8, 4)).shape == (1, 8, 4)
     assert to_array(tall, 1, (8, 4)).min() == 255  # the centre, 20 x 10, scaled down
     padded = to_array(Image.new("L", (3, 5), 7), 1, (9, 5), "pad")[0]

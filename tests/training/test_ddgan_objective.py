@@ -26,7 +26,7 @@ def golden_networks(metadata: dict) -> tuple[NCSNppGenerator, DDGANDiscriminator
     """The networks of the golden training run with the golden weights, in float64."""
     layout = NCSNppGenerator(
         sample_size=16, base_channels=32, channel_multipliers=(1, 2), layers_per_block=1, attention_resolutions=(8,),
-        latent_dim=16, latent_embed_dim=32, num_latent_layers=2, fir=False, progressive_input="none",
+        latent_dim=16, latent_embed_dim=32, num_latent_layers=2, fir_taps=None, progressive_input="none",
     )  # fmt: skip
     shapes = {key: value.shape for key, value in export_ddgan_generator(layout).items()}
     generator = convert_ddgan_generator(golden_state_dict(shapes), **metadata["config"])
