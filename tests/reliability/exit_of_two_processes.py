@@ -77,7 +77,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=100, help="Trainings of each method.")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
-    parser.add_argument("--provoke", action="store_true", help="Make a bad ending likely instead of looking for threads.")
+    parser.add_argument(
+        "--provoke", action="store_true", help="Make a bad ending likely instead of looking for threads."
+    )
     parser.add_argument("--timeout", type=float, default=300, help="Seconds after which a training counts as stuck.")
     arguments = parser.parse_args()
 
