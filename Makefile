@@ -1,4 +1,4 @@
-.PHONY: quickstart test quality style signatures bench docs package clean
+.PHONY: quickstart test quality style signatures bench reliability docs package clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,6 +43,10 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_diffusion_gan.py
 	$(BIN)/python benchmarks/bench_spi_gan.py
 	$(BIN)/python benchmarks/bench_noising.py
+
+# Counts how trainings in two processes end; takes an hour.
+reliability: $(VENV)/.installed
+	$(BIN)/python tests/reliability/exit_of_two_processes.py
 
 docs: $(VENV)/.installed
 	$(BIN)/python -m pytest tests/docs

@@ -4,11 +4,11 @@
 """
 Runs small trainings in two processes again and again, and counts how they end.
 
-A process ends badly when a thread of the gloo backend outlives the training: it may still have to free a Python object,
-and it does so while the interpreter closes. Python then ends that thread, and the process with it (`terminate called
-without an active exception`), or both wait for each other for ever. This needs bad luck, so two things are done here
-beside counting exit codes: each process looks for such threads when the script has returned, which needs no luck, and
-`--provoke` lets the main thread keep the interpreter's lock, which makes the bad ending likely.
+A process ends badly when a thread of the gloo backend outlives the training: it may still have to free a Python
+object, and it does so while the interpreter closes. Python then ends that thread, and the process with it (`terminate
+called without an active exception`), or both wait for each other for ever. This needs bad luck, so two things are done
+here beside counting exit codes: each process looks for such threads when the script has returned, which needs no luck,
+and `--provoke` lets the main thread keep the interpreter's lock, which makes the bad ending likely.
 
 Usage: `python tests/reliability/exit_of_two_processes.py --runs 100`
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 
 
 ROOT = Path(__file__).parents[2]
-# Settings that make a step take milliseconds, with penalties and checkpoints. The networks are as in test_loop.py.
+# Settings that make a step take milliseconds, with penalties and checkpoints. The networks are as in training_runs.py.
 OPTIONS = ["--max_train_steps", "6", "--checkpointing_steps", "3", "--report_to", "tensorboard"]
 WORKER_NAME = "pt_gloo_runloop"  # What torch calls the threads of a gloo process group.
 THREADS_LEFT = 7
@@ -70,9 +70,8 @@ def run_once(recipe: Path, output_dir: Path, provoke: bool, timeout: float) -> t
 
 
 def main() -> None:
-    sys.path.insert(0, str(ROOT / "tests" / "training"))
     sys.path.insert(0, str(ROOT / "tests"))
-    from test_loop import METHODS, make_recipe
+    from training_runs import METHODS, make_recipe
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=100, help="Trainings of each method.")
