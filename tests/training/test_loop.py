@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 from training_runs import (
     METHODS,
+    ROOT,
     assert_equal_runs,
     command,
     final_weights,
@@ -207,6 +209,16 @@ def test_two_processes_resume_exactly(method, tmp_path):
     run_two_processes(recipe, tmp_path / "parts", *constant, "--max_train_steps", "5")
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
     assert_equal_states(*(last_state(tmp_path / name)["parts"]["objective"] for name in ("whole", "parts")))
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed by name on Linux alone")
+def test_two_processes_leave_no_thread_that_could_abort_them():
+    harness = ROOT / "tests" / "reliability" / "exit_of_two_processes.py"
+    result = subprocess.run(
+        [sys.executable, str(harness), "--runs", "1", "--methods", "diffusion-gan"], capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    assert "diffusion-gan: 1 runs, {'ended well': 1}" in result.stdout
 
 
 def test_another_number_of_processes_goes_on_with_the_same_images_per_step(recipe, tmp_path):

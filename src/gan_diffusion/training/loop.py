@@ -160,12 +160,12 @@ class Trainer:
             ValueError: If a checkpoint does not fit or cannot be read.
             FloatingPointError: If a loss is not finite any more.
         """
-        self._resume()
-        if self.accelerator.log_with:
-            settings = self.arguments.settings()
-            config = {name: value for name, value in settings.items() if isinstance(value, (int, float, str, bool))}
-            self.accelerator.init_trackers("gan_diffusion", config=config)
         try:
+            self._resume()
+            if self.accelerator.log_with:
+                settings = self.arguments.settings()
+                plain = {name: value for name, value in settings.items() if isinstance(value, (int, float, str, bool))}
+                self.accelerator.init_trackers("gan_diffusion", config=plain)
             with _stop_request() as stop:
                 self._run(stop)
         finally:
