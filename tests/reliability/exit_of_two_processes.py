@@ -6,8 +6,8 @@ Runs small trainings in two processes again and again, and counts how they end.
 
 A process ends badly when a worker thread of the gloo backend outlives the training: it may still have to free a Python
 object, and it does so while the interpreter closes. Python then ends that thread, and with it the process (`terminate
-called without an active exception`), or both wait for each other for ever. This is rare. So each process also looks for
-such threads when the script has returned, which finds them every time.
+called without an active exception`), or both wait for each other for ever. This is rare. So each process also looks
+for such threads when the script has returned, which finds them every time.
 
 Usage: `python tests/reliability/exit_of_two_processes.py --runs 34`
 """
