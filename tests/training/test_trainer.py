@@ -96,6 +96,22 @@ def test_the_epochs_asked_for_are_the_epochs_run(start, tmp_path, batch_size, ac
     assert rates[-1] == pytest.approx(expected)
 
 
+def test_the_epochs_asked_for_are_run_also_after_a_change_of_the_batch_size(start, tmp_path):
+    write_images(tmp_path / "images", 12)
+    options = ("--train_data_dir", str(tmp_path / "images"), "--lr_scheduler", "constant", "--num_train_epochs")
+    assert trainer(start("ddgan", *options, "1", "--train_batch_size", "4"), "ddgan").train()
+    change = ("--train_batch_size", "6", "--change_on_resume", "train_batch_size")
+    training = trainer(start("ddgan", *options, "3", *change), "ddgan")
+    assert training.train()
+    assert training.state.step == 3 + 4 and training.state.images_seen == 36
+
+
+def test_a_resolution_is_refused_for_vectors(tmp_path):
+    argv = ["--recipe", "ddgan-gaussians-25", "--output_dir", str(tmp_path), "--resolution", "8"]
+    with pytest.raises(ValueError, match="`resolution` must not be given for vectors"):
+        TrainingRun.prepare(parse_arguments(TRAINING["ddgan"].arguments, argv=argv))
+
+
 class Regression(Objective):
     """An objective without random numbers: both networks learn the mean of the samples."""
 

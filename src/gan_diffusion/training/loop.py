@@ -93,8 +93,6 @@ class Trainer:
         self.networks: dict[str, Any] = dict(objective.networks)
 
         optimization = arguments.optimization
-        asked = math.ceil(optimization.num_train_epochs * len(data.dataset) / data.samples_per_step)
-        self.max_steps = optimization.max_train_steps or asked
         self._place_networks()
         self.players = {name: self._player(player) for name, player in objective.players.items()}
         self.ema = None
@@ -144,6 +142,16 @@ class Trainer:
             for name, owner in owners.items()
             if hasattr(owner, "config")
         }
+
+    @property
+    def max_steps(self) -> int:
+        """Steps in all. Epochs are counted in images, and rounded up to whole steps."""
+        options = self.arguments.optimization
+        if options.max_train_steps is not None:
+            return options.max_train_steps
+        step, images = self.state.origin
+        asked = options.num_train_epochs * len(self.data.dataset)
+        return step + math.ceil((asked - images) / self.data.samples_per_step)
 
     @property
     def _makes_images(self) -> bool:

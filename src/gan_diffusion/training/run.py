@@ -67,9 +67,11 @@ class TrainingRun:
         if accelerator.is_main_process:
             for note in arguments.notes:
                 logger.warning("%s", note)
+        with torch.device("meta"):
+            sample_shape = _build(recipe, arguments, "generator").sample_shape
+        if arguments.data.resolution is not None and len(sample_shape) != 3:
+            raise ValueError(f"`resolution` must not be given for vectors, which recipe {recipe.name!r} is for.")
         with accelerator.main_process_first():
-            with torch.device("meta"):
-                sample_shape = _build(recipe, arguments, "generator").sample_shape
             dataset = load_samples(arguments.data, sample_shape, options.seed)
         data = EndlessBatches(
             dataset,
