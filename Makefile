@@ -18,7 +18,7 @@ $(VENV)/.installed: setup.cfg pyproject.toml $(CONSTRAINTS)
 quickstart: $(VENV)/.installed
 	$(BIN)/accelerate launch --cpu --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
 		training_scripts/train_ddgan.py --recipe ddgan-digits --output_dir $(QUICKSTART)
-	$(BIN)/python training_scripts/evaluate.py $(QUICKSTART) --dataset_name digits --output_image $(QUICKSTART)/samples.png
+	$(BIN)/python training_scripts/evaluate.py $(QUICKSTART) --dataset_name digits --num_samples 1000 --output_dir $(QUICKSTART)/evaluation
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest

@@ -2,7 +2,26 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .digits import DigitScores, score_digits
+from .frechet import FeatureStatistics, frechet_distance
+from .label_coverage import LabelCoverage, label_coverage
 from .mode_coverage import ModeCoverage, mode_coverage
+from .neighbors import Memorization, NeighborScores, memorization, neighbor_scores
+from .scores import inception_score, kernel_distance
 
 
-__all__ = ["DigitScores", "ModeCoverage", "mode_coverage", "score_digits"]
+__all__ = [
+    "DigitScores",
+    "FeatureStatistics",
+    "LabelCoverage",
+    "Memorization",
+    "ModeCoverage",
+    "NeighborScores",
+    "frechet_distance",
+    "inception_score",
+    "kernel_distance",
+    "label_coverage",
+    "memorization",
+    "mode_coverage",
+    "neighbor_scores",
+    "score_digits",
+]

@@ -1,0 +1,44 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""The options of an evaluation, beside those of the data."""
+
+from dataclasses import dataclass
+
+from ..data.arguments import check_at_least, option
+from ..metrics.features import FEATURES
+
+
+@dataclass
+class EvaluationArguments:
+    """
+    The options of an evaluation. The help texts are the documentation.
+
+    Raises:
+        ValueError: If a value is out of its range.
+    """
+
+    output_dir: str | None = option(
+        None, "Folder for numbers and pictures. Default: `evaluation` inside the pipeline's folder."
+    )
+    features: str | None = option(
+        None,
+        f"Network whose features are compared: {', '.join(FEATURES)}. Required for images, except for the data set "
+        "'digits', which has a classifier of its own.",
+    )
+    feature_weights: str | None = option(
+        None, "File of Inception's weights; Hub name or folder of DINOv2 or CLIP in place of the papers' ones."
+    )
+    num_samples: int = option(10_000, "Images to draw. Distances of different numbers cannot be compared.")
+    batch_size: int = option(100, "Images per call of the pipeline.")
+    num_inference_steps: int | None = option(None, "Steps of DDGAN's sampling. Default: as trained.")
+    seed: int = option(0, "Seed of the samples.")
+    device: str | None = option(None, "Device of the networks. Default: the first accelerator, else the CPU.")
+    feature_cache_dir: str | None = option(
+        None, "Folder in which features of the real images are kept. Default: in the cache folder of Hugging Face."
+    )
+
+    def __post_init__(self):
+        check_at_least(self, 1, "num_samples", "batch_size", "num_inference_steps")
+        if self.features is not None and self.features not in FEATURES:
+            raise ValueError(f"`--features` must be one of {FEATURES}, got {self.features!r}.")

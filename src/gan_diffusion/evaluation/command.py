@@ -1,0 +1,131 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""From a saved pipeline and data to numbers and pictures in a folder."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from huggingface_hub.constants import HF_HOME
+
+from ..data.arguments import DataArguments
+from ..data.batch import Samples
+from ..data.sources import load_samples
+from ..metrics.features import load_features
+from ..options import OptionParser
+from ..pipelines import load_pipeline
+from ..publishing import record_measurements
+from .arguments import EvaluationArguments
+from .images import evaluate, to_pixels
+from .pictures import show_images, show_points
+from .toys import measure_digits, measure_gaussians
+
+
+def run_evaluation(argv: Sequence[str] | None = None, prog: str | None = None) -> dict[str, Any]:
+    """
+    Evaluates as a command line says, and writes `evaluation.json`, `evaluation.md` and pictures.
+
+    The numbers are also written into the model card, if the pipeline is a folder with one.
+
+    Args:
+        argv (`Sequence[str]`, *optional*): Instead of `sys.argv[1:]`.
+        prog (`str`, *optional*): Name of the command in messages.
+
+    Returns:
+        `dict[str, Any]`: the numbers by name.
+
+    Raises:
+        ValueError: If pipeline, data or network cannot be used, or do not fit together.
+    """
+    parser = OptionParser(
+        (EvaluationArguments, DataArguments),
+        prog=prog,
+        description="Measures a saved pipeline against real data.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("pipeline", help="Folder or Hub name of a saved pipeline.")
+    try:
+        given = vars(parser.parse_args(argv))
+        source = given.pop("pipeline")
+        options, data_options = parser.parse_dict(given)
+    except ValueError as error:
+        parser.error(str(error))
+    pipeline = load_pipeline(source)
+    device = torch.device(options.device or str(PartialState().device))
+    pipeline.to(device)
+    pipeline.set_progress_bar_config(disable=True)
+    data = load_samples(data_options, pipeline.sample_shape)
+    local = Path(source).is_dir()
+    folder = Path(options.output_dir or (Path(source) / "evaluation" if local else "evaluation"))
+    folder.mkdir(parents=True, exist_ok=True)
+    if data_options.dataset_name in ("digits", "gaussians-25") and options.features is None:
+        measured = _evaluate_toy(pipeline, data, data_options.dataset_name, options, folder)
+    else:
+        measured = _evaluate_images(pipeline, data, options, device, folder)
+    if PartialState().is_main_process:
+        for name, value in measured.items():
+            print(f"{name}: {value}")
+        print(f"Numbers and pictures are in {folder}")
+        if local and (Path(source) / "README.md").is_file():
+            record_measurements(source, measured)
+            print(f"The model card has these numbers: {Path(source) / 'README.md'}")
+    return measured
+
+
+def _evaluate_images(
+    pipeline: Any, data: Samples, options: EvaluationArguments, device: torch.device, folder: Path
+) -> dict[str, Any]:
+    if options.features is None:
+        raise ValueError(
+            "`--features` must name a network for images, got none. Take 'efficientnet-lite0' for photographs and "
+            "drawings, or the data set's own classifier."
+        )
+    network = load_features(options.features, options.feature_weights).to(device)
+    steps = {} if options.num_inference_steps is None else {"num_inference_steps": options.num_inference_steps}
+    cache = options.feature_cache_dir or Path(HF_HOME) / "gan_diffusion" / "features"
+    result = evaluate(pipeline, data, network, options.num_samples, options.batch_size, options.seed, cache, **steps)
+    if PartialState().is_main_process:
+        (folder / "evaluation.json").write_text(json.dumps(result.to_dict(), indent=2) + "\n")
+        (folder / "evaluation.md").write_text(result.to_markdown())
+        show_images(result.images, _pixels(data, range(min(len(result.images), len(data)))), folder / "samples.png")
+        show_images(result.images, _pixels(data, result.nearest), folder / "nearest.png")
+    evaluations = f"{result.protocol['network evaluations per image']} evaluations"
+    return {f"{name}, {evaluations}": float(f"{value:.5g}") for name, value in result.metrics.items()}
+
+
+def _pixels(data: Samples, indices: Sequence[int]) -> torch.Tensor:
+    samples = data.__getitems__(list(indices))["samples"]
+    return samples if samples.dtype == torch.uint8 else to_pixels(samples)
+
+
+def _evaluate_toy(
+    pipeline: Any, data: Samples, name: str, options: EvaluationArguments, folder: Path
+) -> dict[str, Any]:
+    """Digits and Gaussians: in one process, and without a network of features."""
+    steps = {} if options.num_inference_steps is None else {"num_inference_steps": options.num_inference_steps}
+    pipeline(1, **steps, output_type="np")  # The first call sets things up.
+    generator, batches = torch.Generator().manual_seed(options.seed), []
+    start = time.perf_counter()
+    for first in range(0, options.num_samples, options.batch_size):
+        count = min(options.batch_size, options.num_samples - first)
+        batches.append(pipeline(count, **steps, generator=generator, output_type="np").images)
+    speed, samples = options.num_samples / (time.perf_counter() - start), np.concatenate(batches)
+    evaluations = f"{pipeline.num_timesteps} evaluation{'s' if pipeline.num_timesteps > 1 else ''}"
+    if name == "digits":
+        measured = measure_digits(samples)
+        images = to_pixels(torch.from_numpy(samples[:100]).permute(0, 3, 1, 2) * 2 - 1)
+        show_images(images, _pixels(data, range(min(len(images), len(data)))), folder / "samples.png")
+    else:
+        measured = measure_gaussians(samples)
+        real = data.__getitems__(list(range(min(len(samples), len(data)))))["samples"]
+        show_points(samples, real.numpy(), folder / "samples.png")
+    timing = {f"sampling speed, {evaluations}, batch {options.batch_size} (samples per second)": round(speed, 1)}
+    measured = timing | measured
+    (folder / "evaluation.json").write_text(json.dumps(measured, indent=2) + "\n")
+    return measured

@@ -1,0 +1,66 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""Pictures of samples beside real data."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import DiffusionPipeline
+from diffusers.utils import make_image_grid
+from PIL import Image
+
+
+# A picture shows each image with at least this side, so that 8x8 digits can be seen.
+_SHOWN_SIDE = 40
+
+
+def show_images(left: torch.Tensor, right: torch.Tensor, file: str | Path) -> None:
+    """
+    Two square grids beside each other.
+
+    Args:
+        left (`torch.Tensor` of shape (N, C, H, W)): uint8, for example samples.
+        right (`torch.Tensor` of shape (N, C, H, W)): uint8, for example real images, or the nearest one of each.
+        file (`str` or `Path`): PNG to write.
+    """
+    grids = [_grid(images) for images in (left, right)]
+    gap = _SHOWN_SIDE // 2
+    size = (grids[0].width + gap + grids[1].width, max(grid.height for grid in grids))
+    canvas = Image.new(grids[0].mode, size, "white")
+    canvas.paste(grids[0], (0, 0))
+    canvas.paste(grids[1], (grids[0].width + gap, 0))
+    canvas.save(file)
+
+
+def _grid(images: torch.Tensor) -> Image.Image:
+    """The first images that fill a square, each with a thin frame."""
+    side = math.isqrt(len(images))
+    pixels = images[: side * side].permute(0, 2, 3, 1).numpy().astype(np.float32) / 255
+    framed = np.pad(pixels, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=0.25)
+    scale = -(-_SHOWN_SIDE // pixels.shape[1])
+    pil = DiffusionPipeline.numpy_to_pil(framed)
+    size = (framed.shape[2] * scale, framed.shape[1] * scale)
+    return make_image_grid([image.resize(size, Image.Resampling.NEAREST) for image in pil], side, side)
+
+
+def show_points(samples: np.ndarray, real: np.ndarray, file: str | Path) -> None:
+    """
+    Scatter plots of samples and of real points.
+
+    Args:
+        samples (`np.ndarray` of shape (N, 2)): Generated points.
+        real (`np.ndarray` of shape (N, 2)): Real points.
+        file (`str` or `Path`): PNG to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 4.5))
+    axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    for axis, points, title in zip(axes, (samples, real), ("samples", "real data"), strict=True):
+        axis.scatter(*points.T, s=1, alpha=0.3, linewidths=0)
+        axis.set(title=title, aspect="equal")
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)

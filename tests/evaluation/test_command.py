@@ -1,0 +1,75 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_diffusion.evaluation import run_evaluation
+
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "pipelines"))
+from tiny_pipelines import make_spi_gan  # noqa: E402
+
+
+@pytest.fixture
+def pipeline(tmp_path) -> Path:
+    make_spi_gan().save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Path:
+    folder, random = tmp_path / "pictures", np.random.default_rng(0)
+    folder.mkdir()
+    for number in range(12):
+        Image.fromarray(random.integers(0, 256, (8, 8), dtype=np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_numbers_and_pictures_of_a_folder_of_images(pipeline, pictures, tmp_path, capsys):
+    measured = run_evaluation(
+        [str(pipeline), "--train_data_dir", str(pictures), "--features", "mnist", "--num_samples", "16",
+         "--batch_size", "8", "--feature_cache_dir", str(tmp_path / "cache")]
+    )  # fmt: skip
+    written = json.loads((pipeline / "evaluation" / "evaluation.json").read_text())
+    assert written["protocol"]["generated images"] == 16 and written["protocol"]["real images"] == 12
+    assert any(name.startswith("Frechet distance (mnist classifier, 16 against 12)") for name in measured)
+    assert "| metric | value |" in (pipeline / "evaluation" / "evaluation.md").read_text()
+    for name in ("samples.png", "nearest.png"):
+        with Image.open(pipeline / "evaluation" / name) as image:
+            assert image.width > image.height > 100
+    assert str(tmp_path) not in (pipeline / "evaluation" / "evaluation.json").read_text()
+    assert "Frechet distance" in capsys.readouterr().out
+
+
+def test_digits_have_a_classifier_of_their_own(pipeline, tmp_path):
+    output = tmp_path / "out"
+    measured = run_evaluation(
+        [str(pipeline), "--dataset_name", "digits", "--num_samples", "20", "--output_dir", str(output)]
+    )
+    assert any("recognised with confidence 0.9" in name for name in measured)
+    assert json.loads((output / "evaluation.json").read_text()) == measured
+    assert (output / "samples.png").is_file()
+
+
+def test_images_need_a_network(pipeline, pictures):
+    with pytest.raises(ValueError, match="`--features` must name a network"):
+        run_evaluation([str(pipeline), "--train_data_dir", str(pictures)])
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--num_samples", "0"], "`--num_samples` must be at least 1"),
+        (["--features", "vgg"], "`--features` must be one of"),
+        (["--no_such_option"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_options_end_in_one_line(pipeline, capsys, options, message):
+    with pytest.raises(SystemExit):
+        run_evaluation([str(pipeline), "--dataset_name", "digits", *options])
+    assert message in capsys.readouterr().err
