@@ -155,6 +155,7 @@ class DDGANArguments:
     """The options of denoising diffusion GANs."""
 
     name: ClassVar[str] = "ddgan"
+    pipeline: ClassVar[str] = "DDGANPipeline"
 
     r1_gamma: float = option(0.05, "Weight of the R1 penalty on the less noisy image; 0 turns it off.")
     r1_interval: int = option(1, "Add R1 to the loss in every k-th step, with the same weight whatever k is.")
@@ -165,6 +166,7 @@ class DiffusionGANArguments:
     """The options of Diffusion-GAN. The noise has its own in the recipe's scheduler config."""
 
     name: ClassVar[str] = "diffusion-gan"
+    pipeline: ClassVar[str] = "DiffusionGANPipeline"
 
     r1_gamma: float = option(0.01, "Weight of the R1 penalty on the clean image; 0 turns it off.")
     r1_interval: int = option(
@@ -184,6 +186,7 @@ class SPIGANArguments:
     """The options of SPI-GAN. The path has its own in the recipe's scheduler config."""
 
     name: ClassVar[str] = "spi-gan"
+    pipeline: ClassVar[str] = "SPIGANPipeline"
 
     r1_gamma: float = option(0.01, "Weight of the R1 penalty on points of the path; 0 turns it off.")
     r1_interval: int = option(

@@ -55,7 +55,7 @@ def parse_arguments(
     recipe_parser.add_argument("--recipe")
     try:
         name = recipe_parser.parse_known_args(argv)[0].recipe
-        recipe = _recipe_settings(groups, Recipe.load(name)) if name else {}
+        recipe = _recipe_settings(groups, _recipe_of(method_class, name)) if name else {}
         parser.set_defaults(**recipe)
         typed = _given(parser, groups, argv)
         defaults = {each.name: default_of(each) for group in groups for each in fields(group)}
@@ -78,6 +78,17 @@ def parse_arguments(
         )
     except (ValueError, argparse.ArgumentError) as error:
         parser.error(str(error))
+
+
+def _recipe_of(method_class: Any, name: str) -> Recipe:
+    """The recipe, if it is one of the method."""
+    recipe = Recipe.load(name)
+    if recipe.pipeline_class.__name__ != method_class.pipeline:
+        raise ValueError(
+            f"`recipe` must be one of the method {method_class.name}, got {name!r}, which trains a "
+            f"{recipe.pipeline_class.__name__}. Use the training command of that method."
+        )
+    return recipe
 
 
 class _Parser(HfArgumentParser):
