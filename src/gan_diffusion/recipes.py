@@ -75,8 +75,8 @@ class Recipe:
 
         Args:
             name_or_path (`str` or `Path`):
-                A name of [`list_recipes`], the path of a folder with the same files, or of the run.yaml of a run. A name
-                comes first: write `./name` for a folder in the current directory.
+                A name of [`list_recipes`], the path of a folder with the same files, or that of the run.yaml of a run.
+                A name comes first: write `./name` for a folder in the current directory.
 
         Returns:
             [`Recipe`]: The recipe.
@@ -100,12 +100,14 @@ class Recipe:
     @classmethod
     def _of_a_run(cls, path: Path) -> "Recipe":
         record = _read_yaml(path)
-        sections = {"recipe": str, "components": dict, "options": dict}
+        sections = {"recipe": str, "components": dict, "options": dict, "data": dict, "starts": list}
         wrong = [name for name, kind in sections.items() if not isinstance(record.get(name), kind)]
         components, options = record.get("components"), record.get("options")
         if not wrong:
             wrong += [name for name in _CONFIG_FILES if not isinstance(components.get(name), dict)]
-            wrong += [name for name, option in options.items() if not isinstance(option, dict) or "value" not in option]
+            wrong += [
+                name for name, option in options.items() if not isinstance(option, dict) or "value" not in option
+            ]
         if wrong:
             raise ValueError(f"`recipe` must be the run.yaml of a run, got {str(path)!r} without a usable {wrong[0]}.")
         return cls(record["recipe"], path, record)

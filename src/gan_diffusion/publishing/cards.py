@@ -188,22 +188,20 @@ def _data(facts: Mapping[str, Any], sample_shape: tuple[int, ...]) -> str:
     return "\n".join(lines)
 
 
-def _training(
-    method: _Method, recipe: Recipe, training: Mapping[str, Any], record: Mapping[str, Any] | None
-) -> str:
+def _training(method: _Method, recipe: Recipe, training: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
     """How the model was trained, in paragraphs."""
     again = "The options of this run are in `training.yaml`: a copy of this repository is a recipe too."
     if record is None:
         data = "" if training.get("dataset_name") else " --train_data_dir path/to/data"
         command = f"{method.command} --recipe path/to/copy --output_dir runs/again{data}"
         return f"Trained with the recipe `{recipe.name}` of gan_diffusion. {again}\n\n{_command(command)}"
-    kinds = {"published": "the recipe {} of gan_diffusion", "folder": "a recipe of its author's own, {}",
+    kinds = {"published": "its recipe {}", "folder": "a recipe of its author's own, {}",
              "run": "the settings of an earlier run with the recipe {}"}  # fmt: skip
     first, *later = record["starts"]
     origin = kinds[record["recipe_kind"]].format(_code(record["recipe"]))
     parts = [
-        f"Trained with {origin}, version {first['versions']['gan_diffusion']}. A recipe gives the settings; its data and "
-        f"scores are not those of this model. {again}",
+        f"Trained by gan_diffusion {first['versions']['gan_diffusion']} with {origin}. A recipe gives the settings; its "
+        f"data and scores are not those of this model. {again}",
         _command(record["command"]),
     ]
     rows = [
@@ -220,7 +218,9 @@ def _training(
     for start in later:
         names = [name for name in start.get("changed", ()) if name in training]
         if names and start["from_step"]:
-            parts.append(f"From step {start['from_step']:,} on, the run had other values of {', '.join(names)} than before.")
+            parts.append(
+                f"From step {start['from_step']:,} on, the run had other values of {', '.join(names)} than before."
+            )
     return "\n\n".join(parts)
 
 

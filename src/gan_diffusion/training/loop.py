@@ -77,7 +77,7 @@ class Trainer:
         accelerator (`Accelerator`): Processes, device and tracker.
 
     Attributes:
-        on_start (`Callable[[int], None]`, *optional*): Called in the main process before the first step, with its number.
+        on_start (`Callable[[int], None]`, *optional*): Called in the main process with the number of the first step.
         on_save_model (`Callable[[int], None]`, *optional*):
             Called in the main process every `save_model_steps` steps, while the generator holds the averaged weights.
     """

@@ -148,17 +148,18 @@ def _given(parser: HfArgumentParser, groups: tuple[type, ...], argv: Sequence[st
 
 def _recipe_settings(groups: tuple[type, ...], recipe: Recipe) -> dict[str, Any]:
     """The options of training.yaml, checked as if they had been typed."""
-    subject = f"`training.yaml` of recipe {recipe.name!r}"
     options = {each.name: each for group in groups for each in fields(group)}
     unknown = set(recipe.training) - set(options)
     if unknown:
-        raise ValueError(f"{subject} sets unknown options: {sorted(map(str, unknown))}.")
+        raise ValueError(
+            f"`training.yaml` of recipe {recipe.name!r} sets unknown options: {sorted(map(str, unknown))}."
+        )
     try:
         tokens = [token for name, value in recipe.training.items() for token in _tokens(options[name], value)]
         settings = _given(_parser(groups, exit_on_error=False), groups, tokens)
     except (argparse.ArgumentError, ValueError) as error:
-        raise ValueError(f"{subject}: {error}") from error
-    _check_exclusive(settings, f"{subject} sets")
+        raise ValueError(f"`training.yaml` of recipe {recipe.name!r}: {error}") from error
+    _check_exclusive(settings, f"`training.yaml` of recipe {recipe.name!r} sets")
     return settings
 
 

@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Starting from the networks of a saved model: other data, other classes, and where the networks allow it other sizes."""
+"""Starting from the networks of a saved model, for other data or classes, and other sizes where that is possible."""
 
 import hashlib
 import re
@@ -113,17 +113,19 @@ def _load(pretrained: str, part: str, network: ModelMixin) -> ModelMixin:
     kind = type(network)
     try:
         config = kind.load_config(pretrained, subfolder=part)
-        if config.get("_class_name") == kind.__name__:
+        name = config.get("_class_name") if isinstance(config, dict) else None
+        if name == kind.__name__:
             source, info = kind.from_pretrained(pretrained, subfolder=part, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
         raise ValueError(f"`pretrained` must hold a readable {part}, got {pretrained!r}: {error}") from error
-    if config.get("_class_name") != kind.__name__:
+    if name != kind.__name__:
         raise ValueError(
-            f"`pretrained` must hold a {kind.__name__} as the {part}, got {pretrained!r} with a "
-            f"{config.get('_class_name')}. Take a recipe with the same networks."
+            f"`pretrained` must hold a {kind.__name__} as the {part}, got {pretrained!r} with a {name}. Take a recipe "
+            "with the same networks."
         )
     wrong = [name for names in info.values() for name in names]
-    wrong += [name for name, value in source.state_dict().items() if not value.isfinite().all()]
+    # A missing tensor has no values.
+    wrong = wrong or [name for name, value in source.state_dict().items() if not value.isfinite().all()]
     if wrong:
         raise ValueError(
             f"`pretrained` must hold every tensor of the {part} with finite numbers, got {pretrained!r} with missing, "
@@ -158,12 +160,12 @@ def transfer_weights(
         ValueError: If the networks differ in more than classes, sizes and what else a fresh layer can make up for.
     """
     result = Transfer(changed=_check_structure(source, target))
+    counts = [network.config.get("num_class_embeds") or 0 for network in (source, target)]
     pairs = [
         (number, source_classes[name])
         for number, name in enumerate(target_classes or ())
-        if source_classes and name in source_classes
+        if all(counts) and source_classes and name in source_classes
     ]
-    counts = [network.config.get("num_class_embeds") or 0 for network in (source, target)]
     class_axes = _class_axes(target)
     saved = {_place(name, source): (name, value) for name, value in source.state_dict().items()}
     for name, value in target.state_dict().items():
@@ -191,9 +193,7 @@ def transfer_weights(
     return result
 
 
-def _copy_classes(
-    old: Tensor, new: Tensor, axis: int, counts: list[int], pairs: Sequence[tuple[int, int]]
-) -> int:
+def _copy_classes(old: Tensor, new: Tensor, axis: int, counts: list[int], pairs: Sequence[tuple[int, int]]) -> int:
     """Copies the slices of classes of the same name, and what follows the classes. Returns how many numbers."""
     old, new = old.movedim(axis, 0), new.movedim(axis, 0)
     for number, old_number in pairs:
@@ -244,7 +244,9 @@ def _lowest_size(network: ModelMixin) -> tuple[int, int] | None:
     if not _is_pyramid(network):
         return None
     config = network.config
-    return next(iter(pyramid_channels(config.sample_size, config.channel_base, config.channel_max, config.architecture)))
+    return next(
+        iter(pyramid_channels(config.sample_size, config.channel_base, config.channel_max, config.architecture))
+    )
 
 
 def _place(name: str, network: ModelMixin) -> str:

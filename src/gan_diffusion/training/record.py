@@ -135,17 +135,19 @@ def summarize(record: Mapping[str, Any], start: Mapping[str, Any], output_dir: s
         `list[str]`: lines.
     """
     versions = ", ".join(f"{name} {version}" for name, version in start["versions"].items())
-    kind = {"published": "recipe", "folder": "recipe in a folder", "run": "repetition of a run with recipe"}
+    kinds = {"published": "recipe", "folder": "recipe in a folder", "run": "settings of an earlier run with recipe"}
+    recipe = f"{kinds[record['recipe_kind']]} {record['recipe']}"
     processes = f"{start['processes']} process{'es' if start['processes'] > 1 else ''}"
     lines = [
         f"Versions: {versions}",
         f"Machine: {processes} on {start['device']}, mixed precision {start['precision']}",
-        f"Method: {record['method']}, {kind[record['recipe_kind']]} {record['recipe']}",
+        f"Method: {record['method']}, {recipe}",
     ]
-    for origin in ("typed", "recipe", "default"):
+    origins = {"typed": "typed", "recipe": f"from the {recipe}", "default": "by default"}
+    for origin, title in origins.items():
         words = [_words(name, entry) for name, entry in record["options"].items() if entry["origin"] == origin]
         if words:
-            lines += textwrap.wrap(f"Options, {origin}: {', '.join(words)}", width=119, subsequent_indent="  ")
+            lines += textwrap.wrap(f"Options {title}: {', '.join(words)}", width=119, subsequent_indent="  ")
     lines += record["left_out"]
     return [*lines, f"All settings are in {Path(output_dir) / RECORD_NAME}"]
 
@@ -167,7 +169,7 @@ def write_record(output_dir: str | Path, record: Mapping[str, Any], start: Mappi
     content, entry, starts = dict(record), {**start, "from_step": step}, []
     before = Recipe.load(file).record if file.is_file() else None
     if before is not None:
-        starts = before.get("starts", [])
+        starts = before["starts"]
         old, new = ({name: each["value"] for name, each in r["options"].items()} for r in (before, record))
         changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
         if changed:
@@ -181,7 +183,10 @@ def write_record(output_dir: str | Path, record: Mapping[str, Any], start: Mappi
         if step and origin is not None:
             content["fine_tuned_from"] = origin
     content["starts"] = [*starts, entry]
-    _write(file, _HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=119))
+    _write(
+        file,
+        _HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=119),
+    )
     ignored = Path(output_dir) / ".gitignore"
     if not ignored.exists():
         _write(ignored, _NOT_PUBLISHED)
@@ -201,14 +206,21 @@ def notes_on_repeating(recipe: Recipe, record: Mapping[str, Any], start: Mapping
     """
     if recipe.record is None:
         return []
-    notes, starts = [], recipe.record.get("starts", [])
+    notes, starts = [], recipe.record["starts"]
     for each in starts:
         if each["from_step"] and each.get("changed"):
             names = ", ".join(each["changed"])
-            notes.append(f"The run changed {names} at step {each['from_step']}. The last values hold from the start on.")
-    for name in ("processes", "device", "precision", "versions"):
-        if starts and starts[-1][name] != start[name]:
-            notes.append(f"The run had other {name}: {starts[-1][name]}, now {start[name]}. Results may differ.")
+            notes.append(
+                f"The run changed {names} at step {each['from_step']}. The last values hold from the start on."
+            )
+    theirs, ours = (
+        {name: each[name] for name in ("processes", "device", "precision")} | each["versions"]
+        for each in (*starts[-1:], start)
+    )
+    differ = [f"{name} {theirs.get(name)} then, {ours.get(name)} now" for name in {**theirs, **ours}
+              if theirs.get(name) != ours.get(name)]  # fmt: skip
+    if differ:
+        notes.append(f"Results may differ from those of the run: {'; '.join(differ)}.")
     theirs, ours = (each.get("data", {}).get("identity") for each in (recipe.record, record))
     if theirs != ours:
         notes.append(f"The data are not those of the run: identity {theirs}, now {ours}.")
