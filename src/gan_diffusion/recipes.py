@@ -25,6 +25,10 @@ _CONFIG_FILES = {
     "discriminator": "config.json",
     "scheduler": "scheduler_config.json",
 }
+# What the record of a run must hold to be a recipe.
+_RECORD = {"recipe": str, "recipe_kind": str, "data": dict, "options": dict, "components": dict, "starts": list}
+_RECORD_OF_DATA = {"name", "num_samples", "class_names"}
+_RECORD_OF_A_START = {"from_step", "versions", "processes", "device", "precision"}
 
 
 def _recipes_folder() -> Path:
@@ -100,13 +104,17 @@ class Recipe:
     @classmethod
     def _of_a_run(cls, path: Path) -> "Recipe":
         record = _read_yaml(path)
-        sections = {"recipe": str, "components": dict, "options": dict, "data": dict, "starts": list}
-        wrong = [name for name, kind in sections.items() if not isinstance(record.get(name), kind)]
-        components, options = record.get("components"), record.get("options")
+        wrong = [name for name, kind in _RECORD.items() if not isinstance(record.get(name), kind)]
         if not wrong:
-            wrong += [name for name in _CONFIG_FILES if not isinstance(components.get(name), dict)]
-            wrong += [
-                name for name, option in options.items() if not isinstance(option, dict) or "value" not in option
+            parts = {"data": record["data"]} | {f"start {n}": start for n, start in enumerate(record["starts"])}
+            needed = {name: _RECORD_OF_DATA if name == "data" else _RECORD_OF_A_START for name in parts}
+            parts |= record["options"]
+            needed |= dict.fromkeys(record["options"], {"value"})
+            parts |= {name: record["components"].get(name) for name in _CONFIG_FILES}
+            wrong = [
+                name
+                for name, part in parts.items()
+                if not isinstance(part, dict) or needed.get(name, set()) - set(part)
             ]
         if wrong:
             raise ValueError(f"`recipe` must be the run.yaml of a run, got {str(path)!r} without a usable {wrong[0]}.")

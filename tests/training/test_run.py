@@ -284,6 +284,34 @@ def test_files_that_are_no_record_are_refused(go, tmp_path, damage, capsys):
     assert "`recipe` must" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "path",
+    [["recipe"], ["data"], ["data", "class_names"], ["options", "seed", "value"], ["components", "scheduler"],
+     ["components"], ["starts", 0, "versions"], ["starts", 0]],
+)  # fmt: skip
+def test_records_with_something_missing_are_refused(path, tmp_path):
+    record = {
+        "recipe": "mine", "recipe_kind": "run", "data": {"name": None, "num_samples": 3, "class_names": None},
+        "options": {"seed": {"value": 3, "origin": "typed"}},
+        "components": {"generator": {}, "discriminator": {}, "scheduler": {}},
+        "starts": [{"from_step": 0, "versions": {}, "processes": 1, "device": "cpu", "precision": "no"}],
+    }  # fmt: skip
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump(record))
+    assert Recipe.load(file).training == {"seed": 3}
+    inner = record
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = "nonsense"
+    if path[-1] in ("versions", "value", "class_names"):
+        del inner[path[-1]]
+    if path == ["recipe"]:
+        inner["recipe"] = 3
+    file.write_text(yaml.safe_dump(record))
+    with pytest.raises(ValueError, match="`recipe` must be the run.yaml of a run, got .* without a usable"):
+        Recipe.load(file)
+
+
 def test_recipes_of_another_method_are_named(go, tmp_path, capsys):
     first = go("ddgan", "first", "--max_train_steps", "1")
     for recipe in ("ddgan-digits", str(first), str(first / "run.yaml")):

@@ -113,7 +113,7 @@ def _is_optional(field: Any) -> bool:
     return type(None) in get_args(field.type)
 
 
-def _or_none(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+def _or_none(convert: Any) -> Callable[[str], Any]:
     """The conversion of an option that may also be nothing."""
 
     def convert_or_none(text: str) -> Any:

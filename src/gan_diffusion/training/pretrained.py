@@ -110,7 +110,7 @@ def _has_discriminator(pretrained: str) -> bool:
 
 def _load(pretrained: str, part: str, network: ModelMixin) -> ModelMixin:
     """A network of the saved model, in float32, if it is of the same class."""
-    kind = type(network)
+    kind: Any = type(network)
     try:
         config = kind.load_config(pretrained, subfolder=part)
         name = config.get("_class_name") if isinstance(config, dict) else None
@@ -169,10 +169,11 @@ def transfer_weights(
     class_axes = _class_axes(target)
     saved = {_place(name, source): (name, value) for name, value in source.state_dict().items()}
     for name, value in target.state_dict().items():
-        old_name, old = saved.pop(_place(name, target), (None, None))
-        if old is None:
+        found = saved.pop(_place(name, target), None)
+        if found is None:
             result.new.append(name)
             continue
+        old_name, old = found
         old = old * _gain_ratio(source, old_name, target, name)
         if name in class_axes:
             done = _copy_classes(old, value, class_axes[name], counts, pairs)
@@ -217,7 +218,8 @@ def _check_structure(source: ModelMixin, target: ModelMixin) -> list[str]:
     ]
     like_the_source = {name: old[name] for name in _MAY_DIFFER if name in old}
     with torch.device("meta"):
-        twin = type(target).from_config({**target.config, **like_the_source})
+        kind: Any = type(target)
+        twin = kind.from_config({**target.config, **like_the_source})
     shapes, old_shapes = ({n: v.shape for n, v in network.state_dict().items()} for network in (twin, source))
     if shapes != old_shapes:
         raise ValueError(
@@ -264,10 +266,9 @@ def _class_axes(network: ModelMixin) -> dict[str, int]:
     """The tensors with one slice per class, and along which axis: those that grow with the number of classes."""
     if "num_class_embeds" not in network.config:
         return {}
+    kind: Any = type(network)
     with torch.device("meta"):
-        few, more = (
-            type(network).from_config({**network.config, "num_class_embeds": count}).state_dict() for count in (2, 3)
-        )
+        few, more = (kind.from_config({**network.config, "num_class_embeds": count}).state_dict() for count in (2, 3))
     axes = {name: [i for i, n in enumerate(value.shape) if n != more[name].shape[i]] for name, value in few.items()}
     return {name: different[0] for name, different in axes.items() if different}
 
