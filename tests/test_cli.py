@@ -3,24 +3,51 @@
 import subprocess
 import sys
 
+import pytest
 
-def cli(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "gan_diffusion", *arguments], capture_output=True, text=True)
+from gan_diffusion.cli import main
+
+
+def ended(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Exit status, output and error output of the command."""
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    output = capsys.readouterr()
+    return end.value.code, output.out, output.err
 
 
 def test_training_starts_from_the_command():
-    result = cli("train", "ddgan", "--recipe", "ddgan-digits", "--help")
+    words = ["train", "ddgan", "--recipe", "ddgan-digits", "--help"]
+    result = subprocess.run([sys.executable, "-m", "gan_diffusion", *words], capture_output=True, text=True)
     assert result.returncode == 0
     assert "denoising diffusion GAN" in result.stdout and "--r1_interval" in result.stdout
 
 
-def test_mistakes_end_in_a_short_message():
-    for arguments, message in (
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
         (["paint"], "invalid choice: 'paint'"),
+        ([], "the following arguments are required: COMMAND"),
+        (["train"], "the following arguments are required: METHOD"),
         (["train", "gan"], "invalid choice: 'gan'"),
-        (["train", "ddgan", "--nothing"], "unrecognized arguments: --nothing"),
         (["train", "ddgan"], "`--recipe` is required"),
-    ):
-        result = cli(*arguments)
-        assert result.returncode == 2 and "Traceback" not in result.stderr
-        assert message in result.stderr.strip().splitlines()[-1]
+        (["train", "ddgan", "--nothing"], "unrecognized arguments: --nothing"),
+        (["train", "ddgan", "--recipe", "spi-gan-digits"], "`recipe` must be one of the method ddgan"),
+        (["export"], "the following arguments are required: checkpoint, --output_dir"),
+        (["export", "nowhere", "--output_dir", "x"], "`checkpoint` must lie in the folder of its run"),
+        (["export", "nowhere", "--output_dir", "x", "--fast"], "unrecognized arguments: --fast"),
+    ],
+)
+def test_mistakes_end_in_a_short_message(capsys, arguments, message):
+    status, _, errors = ended(capsys, *arguments)
+    usage, last = errors.strip().splitlines()
+    assert status == 2 and usage.startswith("usage: gan-diffusion") and message in last
+
+
+def test_help_lists_commands_methods_and_examples(capsys):
+    status, text, _ = ended(capsys, "--help")
+    assert status == 0 and "train" in text and "export" in text
+    assert "gan-diffusion train ddgan --recipe ddgan-digits" in text
+    _, text, _ = ended(capsys, "train", "--help")
+    assert all(method in text for method in ("ddgan", "diffusion-gan", "spi-gan"))
+    assert "Folder of the checkpoint" in ended(capsys, "export", "--help")[1]

@@ -6,7 +6,16 @@
 import argparse
 from collections.abc import Sequence
 
-from .training import METHODS, train
+from .training import METHODS, export_checkpoint, train
+
+
+_EXAMPLES = """\
+examples:
+  gan-diffusion train ddgan --recipe ddgan-digits --output_dir runs/digits
+  gan-diffusion train ddgan --recipe ddgan-cifar10 --help
+  gan-diffusion train ddgan --recipe runs/digits/run.yaml --output_dir runs/again
+  gan-diffusion export runs/digits/checkpoint-500 --output_dir runs/early
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -16,9 +25,50 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv (`Sequence[str]`, *optional*): Instead of `sys.argv[1:]`.
     """
-    parser = argparse.ArgumentParser(prog="gan-diffusion", description="Diffusion GANs.", allow_abbrev=False)
-    commands = parser.add_subparsers(dest="command", required=True)
-    training = commands.add_parser("train", help="Train a model from a recipe.", add_help=False)
-    training.add_argument("method", choices=METHODS)
+    parser, export = _parser()
     arguments, options = parser.parse_known_args(argv)
-    train(arguments.method, options, prog=f"gan-diffusion train {arguments.method}")
+    if arguments.command == "train":
+        train(arguments.method, options, prog=f"gan-diffusion train {arguments.method}")
+        return
+    if options:
+        export.error(f"unrecognized arguments: {' '.join(options)}")
+    try:
+        export_checkpoint(arguments.checkpoint, arguments.output_dir)
+    except (OSError, ValueError) as error:
+        export.error(str(error))
+    print(f"Saved the pipeline in {arguments.output_dir}")
+
+
+def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
+    """The parser of the command, and that of `export`."""
+    parser = argparse.ArgumentParser(
+        prog="gan-diffusion",
+        usage="gan-diffusion {train,export} ...; --help explains them",
+        description="Trains diffusion GANs, and saves pipelines from checkpoints.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
+    training = commands.add_parser(
+        "train",
+        prog="gan-diffusion train",
+        usage="gan-diffusion train METHOD --recipe RECIPE --output_dir FOLDER [options]",
+        help="train a model from a recipe, or repeat or continue a run",
+        description="Trains a model. `gan-diffusion train METHOD --help` explains the options of a method; with "
+        "`--recipe RECIPE` it shows the values of a recipe.",
+        allow_abbrev=False,
+    )
+    methods = training.add_subparsers(title="methods", dest="method", metavar="METHOD", required=True)
+    for name, method in METHODS.items():
+        methods.add_parser(name, help=method.description, add_help=False, allow_abbrev=False)
+    export = commands.add_parser(
+        "export",
+        prog="gan-diffusion export",
+        help="save the pipeline of a checkpoint",
+        description="Saves the pipeline of a checkpoint, with the averaged weights and a model card.",
+        allow_abbrev=False,
+    )
+    export.add_argument("checkpoint", help="Folder of the checkpoint, in the folder of its run.")
+    export.add_argument("--output_dir", required=True, help="Folder for the pipeline.")
+    return parser, export

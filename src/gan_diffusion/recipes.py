@@ -6,7 +6,7 @@ Recipes: the settings of each model as data.
 
 A recipe is a folder with `generator/config.json`, `discriminator/config.json`, `scheduler/scheduler_config.json`,
 `training.yaml` (defaults of the training script's options) and `notes.md` (what the model card says about the recipe).
-The class of the scheduler says which method it belongs to.
+The class of the scheduler says which method it belongs to. The record of a run, run.yaml, holds the same in one file.
 """
 
 import json
@@ -25,6 +25,10 @@ _CONFIG_FILES = {
     "discriminator": "config.json",
     "scheduler": "scheduler_config.json",
 }
+# What the record of a run must hold to be a recipe.
+_RECORD = {"recipe": str, "recipe_kind": str, "data": dict, "options": dict, "components": dict, "starts": list}
+_RECORD_OF_DATA = {"name", "num_samples", "class_names"}
+_RECORD_OF_A_START = {"from_step", "versions", "processes", "device", "precision"}
 
 
 def _recipes_folder() -> Path:
@@ -37,6 +41,17 @@ def _is_recipe(folder: Path) -> bool:
     return (folder / "generator" / "config.json").is_file() and (folder / "training.yaml").is_file()
 
 
+def _read_yaml(file: Path) -> dict[str, Any]:
+    """The mapping in a file of lines `name: value`."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"`recipe` must hold YAML in {file}, got: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"`recipe` must hold lines `option: value` in {file}, got {content!r}.")
+    return content
+
+
 def list_recipes() -> list[str]:
     """Names of all recipes that can be loaded by name, sorted."""
     return sorted(folder.name for folder in _recipes_folder().glob("*") if _is_recipe(folder))
@@ -45,15 +60,17 @@ def list_recipes() -> list[str]:
 @dataclass(frozen=True)
 class Recipe:
     """
-    One recipe folder.
+    One recipe: a folder, or the record of a run.
 
     Args:
-        name (`str`): Name of the folder.
-        path (`Path`): The folder.
+        name (`str`): Name of the folder, or of the recipe that the run started from.
+        path (`Path`): The folder or the record.
+        record (`dict`, *optional*): Content of the record; `None` for a folder.
     """
 
     name: str
     path: Path
+    record: dict[str, Any] | None = None
 
     @classmethod
     def load(cls, name_or_path: str | Path) -> "Recipe":
@@ -62,8 +79,8 @@ class Recipe:
 
         Args:
             name_or_path (`str` or `Path`):
-                A name of [`list_recipes`], or the path of a folder with the same files. A name comes first: write
-                `./name` for a folder in the current directory.
+                A name of [`list_recipes`], the path of a folder with the same files, or that of the run.yaml of a run.
+                A name comes first: write `./name` for a folder in the current directory.
 
         Returns:
             [`Recipe`]: The recipe.
@@ -77,27 +94,48 @@ class Recipe:
         path = Path(name_or_path)
         if _is_recipe(path):
             return cls(path.resolve().name, path)
+        if path.is_file():
+            return cls._of_a_run(path)
         raise ValueError(
-            f"`recipe` must be one of {known}, or a folder with generator/config.json and training.yaml, "
-            f"got {str(name_or_path)!r}."
+            f"`recipe` must be one of {known}, or a folder with generator/config.json and training.yaml, or the run.yaml "
+            f"of a run, got {str(name_or_path)!r}."
         )
+
+    @classmethod
+    def _of_a_run(cls, path: Path) -> "Recipe":
+        record = _read_yaml(path)
+        wrong = [name for name, kind in _RECORD.items() if not isinstance(record.get(name), kind)]
+        if not wrong:
+            parts = {"data": record["data"]} | {f"start {n}": start for n, start in enumerate(record["starts"])}
+            needed = {name: _RECORD_OF_DATA if name == "data" else _RECORD_OF_A_START for name in parts}
+            parts |= record["options"]
+            needed |= dict.fromkeys(record["options"], {"value"})
+            parts |= {name: record["components"].get(name) for name in _CONFIG_FILES}
+            wrong = [
+                name
+                for name, part in parts.items()
+                if not isinstance(part, dict) or needed.get(name, set()) - set(part)
+            ]
+        if wrong:
+            raise ValueError(f"`recipe` must be the run.yaml of a run, got {str(path)!r} without a usable {wrong[0]}.")
+        return cls(record["recipe"], path, record)
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it is one of [`list_recipes`], and not a folder or a run of the user's own."""
+        return self.path.parent == _recipes_folder()
 
     @property
     def training(self) -> dict[str, Any]:
         """
-        The options of training.yaml.
+        The options of training.yaml, or those of the run.
 
         Raises:
             ValueError: If the file does not hold options with their values.
         """
-        file = self.path / "training.yaml"
-        try:
-            options = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"`recipe` must hold YAML in {file}, got: {error}") from error
-        if not isinstance(options, dict):
-            raise ValueError(f"`recipe` must hold lines `option: value` in {file}, got {options!r}.")
-        return options
+        if self.record is not None:
+            return {name: option["value"] for name, option in self.record["options"].items()}
+        return _read_yaml(self.path / "training.yaml")
 
     @property
     def notes(self) -> str:
@@ -148,6 +186,8 @@ class Recipe:
         Raises:
             ValueError: If the file is missing or does not hold a JSON object.
         """
+        if self.record is not None:
+            return self.record["components"][name]
         file = self.path / name / _CONFIG_FILES[name]
         if not file.is_file():
             raise ValueError(f"`recipe` must hold {file.relative_to(self.path)}, {self.name!r} does not.")

@@ -12,6 +12,7 @@ from gan_diffusion.conversion import (
     export_stylegan2_generator,
 )
 from gan_diffusion.models import StyleGAN2Discriminator, StyleGAN2Generator
+from gan_diffusion.training import transfer_weights
 
 
 # What we call it, and what the reference does.
@@ -219,6 +220,31 @@ class TestDiscriminator:
         exported = export_stylegan2_discriminator(model)
         assert exported["b4.out.weight"].shape == (1, 12)
         assert not any(key.startswith("mapping") for key in exported)
+
+    @pytest.mark.parametrize("classes", [None, 3])
+    @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
+    def test_plain_discriminator_comes_back_and_is_a_start(self, classes, architecture):
+        changes = {"timestep_embedding": None, "num_class_embeds": classes, "architecture": architecture}
+        model = randomised(StyleGAN2Discriminator(**(DISCRIMINATOR | changes)))
+        options = {"c_dim": classes or 0, "architecture": architecture, "timestep_embedding": None}
+        state_dict = export_stylegan2_discriminator(model)
+        converted = convert_stylegan2_discriminator(state_dict, **merged(REFERENCE_DISCRIMINATOR, options))
+        labels = None if classes is None else torch.tensor([0, 2])
+        images = torch.randn(2, 1, 8, 8)
+        assert torch.equal(converted(images, None, labels).logits, model(images, None, labels).logits)
+        told = StyleGAN2Discriminator(**(DISCRIMINATOR | changes | {"timestep_embedding": "sinusoidal"}))
+        result = transfer_weights(converted, told)
+        assert not [name for name in result.new if name.startswith("trunk")]
+        assert torch.equal(told.trunk.blocks[0].conv1.weight, model.trunk.blocks[0].conv1.weight)
+
+    def test_a_plain_state_dict_is_not_taken_for_one_that_is_told_the_timestep(self):
+        state_dict = export_stylegan2_discriminator(
+            StyleGAN2Discriminator(**(DISCRIMINATOR | {"timestep_embedding": None}))
+        )
+        with pytest.raises(ValueError, match="missing: mapping.embed.bias"):
+            convert_stylegan2_discriminator(state_dict, **REFERENCE_DISCRIMINATOR)
+        with pytest.raises(ValueError, match='`timestep_embedding` must be "official" or None'):
+            convert_stylegan2_discriminator(state_dict, **REFERENCE_DISCRIMINATOR, timestep_embedding="sinusoidal")
 
     def test_sinusoidal_embedding_has_no_equivalent(self):
         model = StyleGAN2Discriminator(**(DISCRIMINATOR | {"timestep_embedding": "sinusoidal"}))

@@ -107,7 +107,7 @@ def test_sections_around_the_measurements_stay(saved):
     card = saved / "README.md"
     card.write_text(card.read_text() + "\n## Limits\n\nSmall \N{MULTIPLICATION SIGN} few.\n", encoding="utf-8")
     before, after = card.read_text(encoding="utf-8").split("| steps | 5 |\n| images per second | 12.5 |\n")
-    assert "## Training" in before and "## The recipe" in after
+    assert "## Training" in before and "## Limits" in after
     record_measurements(saved, {"steps": 7})
     record_measurements(saved, {"steps": 8})
     text = card.read_text(encoding="utf-8")

@@ -58,6 +58,93 @@ def test_typing_the_default_wins_too(recipe):
     assert options.max_train_steps is None and options.num_train_epochs == 100
 
 
+def test_every_option_knows_where_its_value_comes_from(recipe):
+    name = recipe("dataset_name: digits\nlearning_rate_g: 0.5\nmax_train_steps: 7\nema_kimg: 2\n")
+    arguments = parse(name, "--learning_rate_g", "0.75", "--seed", "1024", "--num_train_epochs", "2")
+    assert arguments.origins["learning_rate_g"] == arguments.origins["seed"] == "typed"
+    assert arguments.origins["ema_kimg"] == arguments.origins["dataset_name"] == "recipe"
+    assert "adam_beta1" not in arguments.origins and "max_train_steps" not in arguments.origins
+    assert arguments.instead_of["learning_rate_g"] == 0.5 and "seed" not in arguments.instead_of
+    assert arguments.command == (
+        f"gan-diffusion train ddgan --recipe {name} --output_dir unused --learning_rate_g 0.75 --seed 1024 "
+        "--num_train_epochs 2"
+    )
+
+
+@pytest.mark.parametrize("word", ["none", "None", "NONE"])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max_grad_norm", "1.0"),
+        ("max_train_steps", "7"),
+        ("max_train_samples", "9"),
+        ("checkpoints_total_limit", "3"),
+        ("mixed_precision", "bf16"),
+        ("dataset_config_name", "small"),
+        ("resolution", "[8, 8]"),
+        ("pretrained", "someone/model"),
+    ],
+)
+def test_none_unsets_what_the_recipe_sets(recipe, option, value, word):
+    name = recipe(f"dataset_name: digits\n{option}: {value}\n")
+    assert parse(name).settings()[option] is not None
+    arguments = parse(name, f"--{option}", word)
+    assert arguments.settings()[option] is None and arguments.origins[option] == "typed"
+
+
+def test_none_in_a_recipe_is_none(recipe):
+    arguments = parse(recipe("dataset_name: digits\ntrain_data_dir: null\ncheckpoints_total_limit: null\n"))
+    assert arguments.run.checkpoints_total_limit is None
+    assert arguments.recipe_settings()["checkpoints_total_limit"] is None
+    assert "max_grad_norm" not in arguments.recipe_settings()
+
+
+def test_unsetting_one_of_two_that_exclude_each_other_keeps_the_other(recipe):
+    name = recipe("dataset_name: digits\nema_kimg: 3\nema_rampup: 0.05\nnum_train_epochs: 4\n")
+    options = parse(name, "--ema_kimg", "none", "--max_train_steps", "none").optimization
+    assert (options.ema_kimg, options.ema_rampup, options.ema_decay) == (None, None, 0.9999)
+    assert (options.max_train_steps, options.num_train_epochs) == (None, 4)
+    assert parse(name, "--dataset_name", "none", "--train_data_dir", "x").data.train_data_dir == "x"
+
+
+def test_the_same_data_typed_again_keeps_what_describes_them(recipe):
+    name = recipe("dataset_name: someone/pictures\nimage_column: img\n")
+    assert parse(name, "--dataset_name", "someone/pictures").data.image_column == "img"
+    name = recipe("train_data_dir: my/images\nimage_column: img\nmax_train_samples: 9\n")
+    assert parse(name, "--train_data_dir", "my/images/").data.image_column == "img"
+    assert parse(name, "--train_data_dir", "my/other").data.max_train_samples is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "local"),
+    [
+        ({"dataset_name": "digits"}, False),
+        ({"dataset_name": "mnist"}, False),
+        ({"dataset_name": "someone/pictures"}, False),
+        ({"dataset_name": "/home/me/pictures"}, True),
+        ({"dataset_name": "./pictures"}, True),
+        ({"dataset_name": "~/pictures"}, True),
+        ({"dataset_name": "data/my/pictures"}, True),
+        ({"dataset_name": "C:\\pictures"}, True),
+        ({"train_data_dir": "pictures"}, True),
+    ],
+)
+def test_places_on_this_machine_are_not_settings_of_a_recipe(recipe, settings, local):
+    (option,) = settings
+    arguments = parse(recipe("learning_rate_g: 0.5\n"), f"--{option}", settings[option])
+    assert (option not in arguments.recipe_settings()) == local
+    assert arguments.effective_settings()[option] == settings[option]
+
+
+def test_a_folder_of_the_name_of_a_dataset_is_local(recipe, tmp_path, monkeypatch):
+    (tmp_path / "someone" / "pictures").mkdir(parents=True)
+    (tmp_path / "digits").mkdir()
+    monkeypatch.chdir(tmp_path)
+    arguments = parse(recipe("dataset_name: someone/pictures\n"))
+    assert "dataset_name" not in arguments.recipe_settings()
+    assert parse(recipe("dataset_name: digits\n")).recipe_settings()["dataset_name"] == "digits"
+
+
 def test_what_excludes_a_typed_option_gives_way_and_it_is_said(recipe):
     name = recipe("dataset_name: digits\nema_kimg: 3\nema_rampup: 0.05\nmax_train_steps: 7\n")
     arguments = parse(name, "--ema_decay", "0", "--num_train_epochs", "2")
@@ -106,6 +193,11 @@ def test_other_data_leaves_what_described_the_recipes_data(recipe):
         (["--max_train_steps", "0"], "`--max_train_steps` must be at least 1"),
         (["--dataloader_num_workers", "-1"], "`--dataloader_num_workers` must be at least 0"),
         (["--resolution", "8", "8", "8"], "`--resolution` must be one or two numbers"),
+        (["--resolution", "8", "none"], "`--resolution` must be 'none' alone, or values"),
+        (["--seed", "none"], "--seed: invalid int value: 'none'"),
+        (["--no_random_flip"], "unrecognized arguments: --no_random_flip"),
+        (["--save_model_steps", "-1"], "`--save_model_steps` must be at least 0"),
+        (["--recipe"], "--recipe: expected one argument"),
         (["--change_on_resume", "output_dir"], "`--change_on_resume` must name options out of"),
     ],
 )
@@ -123,6 +215,14 @@ def test_bad_options_end_in_a_short_message(capsys, recipe, options, message):
         ),
         ("dataset_name: digits\nrandom_flip: 3\n", "recipe 'mine': argument --random_flip"),
         ("dataset_name: digits\ntrain_data_dir: x\n", "recipe 'mine' sets `--dataset_name` and `--train_data_dir`"),
+        ("dataset_name: digits\nmixed_precision: no\n", "`mixed_precision` must not be False. Put the words yes, no,"),
+        ("dataset_name: digits\nresume_from_checkpoint: off\n", "`resume_from_checkpoint` must not be False."),
+        ("dataset_name: digits\nseed: true\n", "`seed` must not be True."),
+        ("dataset_name: digits\nseed: null\n", "recipe 'mine': argument --seed: invalid int value: 'None'"),
+        ("dataset_name: digits\nseed: [1, 2]\n", "`seed` must be one value, got [1, 2]"),
+        ("dataset_name: {a: 1}\n", "`dataset_name` must be one value, got {'a': 1}"),
+        ("dataset_name: digits\nresolution: [8, null]\n", "`--resolution` must be 'none' alone"),
+        ("dataset_name: digits\n3: 4\n", "sets unknown options: ['3']"),
         ("learning_rate_g: 1\n", "Give one of `--dataset_name` and `--train_data_dir`"),
     ],
 )

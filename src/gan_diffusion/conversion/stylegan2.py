@@ -101,6 +101,7 @@ def convert_stylegan2_discriminator(
     block_kwargs: Mapping | None = None,
     mapping_kwargs: Mapping | None = None,
     epilogue_kwargs: Mapping | None = None,
+    timestep_embedding: str | None = "official",
 ) -> StyleGAN2Discriminator:
     """
     Builds a discriminator from a reference state dict. The options have the names and defaults of the reference.
@@ -121,14 +122,19 @@ def convert_stylegan2_discriminator(
             `resample_filter`. Options of half precision, and `freeze_layers`, have no effect.
         mapping_kwargs (`dict`, *optional*): `num_layers`, `lr_multiplier`.
         epilogue_kwargs (`dict`, *optional*): `mbstd_group_size`, `mbstd_num_channels`.
+        timestep_embedding (`str`, *optional*, defaults to `"official"`):
+            "official", or `None` for a discriminator of plain StyleGAN2 or StyleGAN2-ADA, which is not told the
+            timestep. A training can start from it: `--pretrained`.
 
     Returns:
-        [`StyleGAN2Discriminator`]: the discriminator, in float32, with `timestep_embedding="official"`.
+        [`StyleGAN2Discriminator`]: the discriminator, in float32.
 
     Raises:
         ValueError: If an option is unknown or has a value without equivalent here, or if entries of the state dict are
             missing, unexpected, or of another shape or value than the options call for.
     """
+    if timestep_embedding not in ("official", None):
+        raise ValueError(f'`timestep_embedding` must be "official" or None, got {timestep_embedding!r}.')
     width = min(channel_base // 4, channel_max)
     if cmap_dim not in (None, width):
         raise ValueError(f"`cmap_dim` must be None or the width of the 4x4 level, {width}, got {cmap_dim}.")
@@ -141,7 +147,7 @@ def convert_stylegan2_discriminator(
         channel_base=channel_base,
         channel_max=channel_max,
         architecture=architecture,
-        timestep_embedding="official",
+        timestep_embedding=timestep_embedding,
         num_class_embeds=c_dim or None,
         activation_clamp=conv_clamp,
         **config,

@@ -4,7 +4,7 @@
 """What the pipelines of all methods share."""
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -39,6 +39,7 @@ class GANPipeline(DiffusionPipeline):
     _generator_attributes: tuple[str, ...]
     _num_timesteps = 0
     _interrupt = False
+    _labels: dict[str, int] = {}
 
     @property
     def num_timesteps(self) -> int:
@@ -59,6 +60,30 @@ class GANPipeline(DiffusionPipeline):
     def latent_shape(self) -> tuple[int, ...]:
         """Shape of the noise that one sample starts from."""
         return self.sample_shape
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Numbers of the classes by their names; empty for a model without names."""
+        return self._labels
+
+    def get_label_ids(self, label: str | list[str]) -> list[int]:
+        """
+        Numbers of classes.
+
+        Args:
+            label (`str` or `list[str]`): Names of classes.
+
+        Returns:
+            `list[int]`: their numbers, for `class_labels`.
+
+        Raises:
+            ValueError: If the model has no class of a name.
+        """
+        names = [label] if isinstance(label, str) else list(label)
+        unknown = [name for name in names if name not in self.labels]
+        if unknown:
+            raise ValueError(f"`label` must be among the classes {list(self.labels)}, got {unknown}.")
+        return [self.labels[name] for name in names]
 
     def prepare_latents(
         self,
@@ -89,7 +114,7 @@ class GANPipeline(DiffusionPipeline):
     def check_inputs(
         self,
         batch_size: int,
-        class_labels: list[int] | torch.Tensor | None = None,
+        class_labels: list[int | str] | torch.Tensor | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: torch.Tensor | None = None,
         output_type: str = "pil",
@@ -101,7 +126,7 @@ class GANPipeline(DiffusionPipeline):
 
         Args:
             batch_size (`int`): See `__call__`, like the others.
-            class_labels (`list[int]` or `torch.Tensor` of shape (B,), *optional*): Labels.
+            class_labels (`list[int | str]` or `torch.Tensor` of shape (B,), *optional*): Labels.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*): Source of random numbers.
             latents (`torch.Tensor` of shape (B, *latent_shape), *optional*): Starting noise.
             output_type (`str`, defaults to `"pil"`): Form of the samples.
@@ -132,7 +157,28 @@ class GANPipeline(DiffusionPipeline):
             )
         _check_generators(generator, batch_size)
         check_latents("latents", latents, (batch_size, *self.latent_shape))
-        _check_class_labels(class_labels, batch_size, self.generator.config.get("num_class_embeds"))
+        _check_class_labels(
+            self._label_numbers(class_labels), batch_size, self.generator.config.get("num_class_embeds")
+        )
+
+    def _register(self, generator: Any, scheduler: Any, id2label: Mapping[Any, str] | None) -> None:
+        """Takes checked components and the names of the classes, which are saved in model_index.json."""
+        self.register_modules(generator=generator, scheduler=scheduler)
+        if id2label is None:
+            return
+        num_classes = generator.config.get("num_class_embeds")
+        if num_classes is None:
+            raise ValueError(f"`id2label` must be None, since this model is unconditional, got {id2label!r}.")
+        # JSON makes strings of the numbers.
+        names = {int(number): name for number, name in id2label.items() if str(number).isdecimal()}
+        are_strings = all(isinstance(name, str) for name in names.values())
+        if sorted(names) != list(range(num_classes)) or not are_strings or len(set(names.values())) < num_classes:
+            raise ValueError(
+                f"`id2label` must have a name of its own for each of the {num_classes} classes, 0 to {num_classes - 1}, "
+                f"got {id2label!r}."
+            )
+        self._labels = {names[number]: number for number in sorted(names)}
+        self.register_to_config(id2label={str(number): name for name, number in self._labels.items()})
 
     def _check_components(self, generator: Any, scheduler: Any, scheduler_class: type) -> None:
         """Refuses components that the pipeline cannot work with."""
@@ -148,11 +194,21 @@ class GANPipeline(DiffusionPipeline):
         if not isinstance(scheduler, scheduler_class):
             raise TypeError(f"`scheduler` must be a {scheduler_class.__name__}, got {type(scheduler).__name__}.")
 
-    def _condition(self, class_labels: list[int] | torch.Tensor | None) -> dict[str, torch.Tensor]:
+    def _label_numbers(self, class_labels: Any) -> Any:
+        """Labels with numbers in the place of names."""
+        if not isinstance(class_labels, list) or not self.labels:
+            return class_labels
+        unknown = [label for label in class_labels if isinstance(label, str) and label not in self.labels]
+        if unknown:
+            raise ValueError(f"`class_labels` must be numbers or names out of {list(self.labels)}, got {unknown}.")
+        return [self.labels[label] if isinstance(label, str) else label for label in class_labels]
+
+    def _condition(self, class_labels: list[int | str] | torch.Tensor | None) -> dict[str, torch.Tensor]:
         """The keyword arguments that condition the generator, on its device."""
         if class_labels is None:
             return {}
-        return {"class_labels": torch.as_tensor(class_labels, dtype=torch.int64, device=self._execution_device)}
+        labels = self._label_numbers(class_labels)
+        return {"class_labels": torch.as_tensor(labels, dtype=torch.int64, device=self._execution_device)}
 
     def _steps(self) -> Iterator[tuple[int, torch.Tensor]]:
         """Numbers and timesteps of the network evaluations; draws the progress bar."""

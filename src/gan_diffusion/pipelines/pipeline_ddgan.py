@@ -29,9 +29,12 @@ class DDGANPipeline(GANPipeline):
             name as this component, as everywhere in diffusers.)
         scheduler ([`DDGANScheduler`]):
             Forward process and posterior.
+        id2label (`dict[int, str]`, *optional*):
+            Names of the classes of a class-conditional model, by their numbers. `class_labels` may then be names.
 
     Raises:
         TypeError: If a component is not as described.
+        ValueError: If `id2label` does not name each class.
 
     Examples:
     ```py
@@ -47,16 +50,21 @@ class DDGANPipeline(GANPipeline):
     _generator_attributes = ("sample_shape", "config.latent_dim")
     _generator_parameters = ("sample", "timestep", "latent")
 
-    def __init__(self, generator: NCSNppGenerator | MLPGenerator | ModelMixin, scheduler: DDGANScheduler):
+    def __init__(
+        self,
+        generator: NCSNppGenerator | MLPGenerator | ModelMixin,
+        scheduler: DDGANScheduler,
+        id2label: dict[int, str] | None = None,
+    ):
         super().__init__()
         self._check_components(generator, scheduler, DDGANScheduler)
-        self.register_modules(generator=generator, scheduler=scheduler)
+        self._register(generator, scheduler, id2label)
 
     @torch.no_grad()
     def __call__(
         self,
         batch_size: int = 1,
-        class_labels: list[int] | torch.Tensor | None = None,
+        class_labels: list[int | str] | torch.Tensor | None = None,
         num_inference_steps: int | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
         latents: torch.Tensor | None = None,
@@ -71,8 +79,8 @@ class DDGANPipeline(GANPipeline):
         Args:
             batch_size (`int`, defaults to 1):
                 Number of samples.
-            class_labels (`list[int]` or `torch.Tensor` of shape (B,), *optional*):
-                One label per sample. A class-conditional model needs them, another takes none.
+            class_labels (`list[int | str]` or `torch.Tensor` of shape (B,), *optional*):
+                One label per sample, its number or its name. A class-conditional model needs them, another takes none.
             num_inference_steps (`int`, *optional*):
                 The number of steps that the model was trained for, which is the default; no other number is possible.
             generator (`torch.Generator` or `list[torch.Generator]`, *optional*):

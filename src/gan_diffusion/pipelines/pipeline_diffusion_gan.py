@@ -26,9 +26,12 @@ class DiffusionGANPipeline(GANPipeline):
             same name as this component, as everywhere in diffusers.)
         scheduler ([`DiffusionGANScheduler`]):
             The noise that the generator was trained through; sampling does not use it.
+        id2label (`dict[int, str]`, *optional*):
+            Names of the classes of a class-conditional model, by their numbers. `class_labels` may then be names.
 
     Raises:
         TypeError: If a component is not as described.
+        ValueError: If `id2label` does not name each class.
 
     Examples:
     ```py
@@ -45,11 +48,14 @@ class DiffusionGANPipeline(GANPipeline):
     _generator_parameters = ("latent", "truncation_psi", "noise_mode", "generator")
 
     def __init__(
-        self, generator: StyleGAN2Generator | LatentMLPGenerator | ModelMixin, scheduler: DiffusionGANScheduler
+        self,
+        generator: StyleGAN2Generator | LatentMLPGenerator | ModelMixin,
+        scheduler: DiffusionGANScheduler,
+        id2label: dict[int, str] | None = None,
     ):
         super().__init__()
         self._check_components(generator, scheduler, DiffusionGANScheduler)
-        self.register_modules(generator=generator, scheduler=scheduler)
+        self._register(generator, scheduler, id2label)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -60,7 +66,7 @@ class DiffusionGANPipeline(GANPipeline):
     def __call__(
         self,
         batch_size: int = 1,
-        class_labels: list[int] | torch.Tensor | None = None,
+        class_labels: list[int | str] | torch.Tensor | None = None,
         truncation_psi: float = 1.0,
         noise_mode: str = "random",
         num_inference_steps: int | None = None,
@@ -77,8 +83,8 @@ class DiffusionGANPipeline(GANPipeline):
         Args:
             batch_size (`int`, defaults to 1):
                 Number of samples.
-            class_labels (`list[int]` or `torch.Tensor` of shape (B,), *optional*):
-                One label per sample. A class-conditional model needs them, another takes none.
+            class_labels (`list[int | str]` or `torch.Tensor` of shape (B,), *optional*):
+                One label per sample, its number or its name. A class-conditional model needs them, another takes none.
             truncation_psi (`float`, defaults to 1.0):
                 Below 1 styles are drawn towards their mean: more typical samples, less variety.
             noise_mode (`str`, defaults to `"random"`):

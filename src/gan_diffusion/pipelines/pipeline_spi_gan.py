@@ -25,9 +25,12 @@ class SPIGANPipeline(GANPipeline):
             random-number argument of `__call__` has the same name as this component, as everywhere in diffusers.)
         scheduler ([`SPIGANScheduler`]):
             The straight path that the generator was trained on; sampling takes its end, u = 1.
+        id2label (`dict[int, str]`, *optional*):
+            Names of the classes of a class-conditional model, by their numbers. `class_labels` may then be names.
 
     Raises:
         TypeError: If a component is not as described.
+        ValueError: If `id2label` does not name each class.
 
     Examples:
     ```py
@@ -43,10 +46,15 @@ class SPIGANPipeline(GANPipeline):
     _generator_attributes = ("sample_shape", "noise_shape")
     _generator_parameters = ("noise", "u", "noise_mode", "styles", "generator")
 
-    def __init__(self, generator: SPIGANGenerator | ModelMixin, scheduler: SPIGANScheduler):
+    def __init__(
+        self,
+        generator: SPIGANGenerator | ModelMixin,
+        scheduler: SPIGANScheduler,
+        id2label: dict[int, str] | None = None,
+    ):
         super().__init__()
         self._check_components(generator, scheduler, SPIGANScheduler)
-        self.register_modules(generator=generator, scheduler=scheduler)
+        self._register(generator, scheduler, id2label)
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -57,7 +65,7 @@ class SPIGANPipeline(GANPipeline):
     def __call__(
         self,
         batch_size: int = 1,
-        class_labels: list[int] | torch.Tensor | None = None,
+        class_labels: list[int | str] | torch.Tensor | None = None,
         u: float | torch.Tensor = 1.0,
         noise_mode: str = "random",
         num_inference_steps: int | None = None,
@@ -74,8 +82,8 @@ class SPIGANPipeline(GANPipeline):
         Args:
             batch_size (`int`, defaults to 1):
                 Number of samples.
-            class_labels (`list[int]` or `torch.Tensor` of shape (B,), *optional*):
-                One label per sample. A class-conditional model needs them, another takes none.
+            class_labels (`list[int | str]` or `torch.Tensor` of shape (B,), *optional*):
+                One label per sample, its number or its name. A class-conditional model needs them, another takes none.
             u (`float` or `torch.Tensor` of shape (B,), defaults to 1.0):
                 Position on the path in [0, 1]: 1 gives images, less gives images mixed with noise.
             noise_mode (`str`, defaults to `"random"`):
@@ -132,7 +140,7 @@ class SPIGANPipeline(GANPipeline):
         latents_a: torch.Tensor | None = None,
         latents_b: torch.Tensor | None = None,
         num: int = 8,
-        class_labels: list[int] | torch.Tensor | None = None,
+        class_labels: list[int | str] | torch.Tensor | None = None,
         generator: torch.Generator | None = None,
         output_type: str = "pil",
     ) -> Samples:
@@ -146,7 +154,7 @@ class SPIGANPipeline(GANPipeline):
                 Noise of the other end, instead of drawing it.
             num (`int`, defaults to 8):
                 Number of samples, both ends included, at least 2.
-            class_labels (`list[int]` or `torch.Tensor` of shape (2,), *optional*):
+            class_labels (`list[int | str]` or `torch.Tensor` of shape (2,), *optional*):
                 Labels of the two ends, for a class-conditional model.
             generator (`torch.Generator`, *optional*):
                 Makes the result reproducible.
@@ -181,7 +189,7 @@ class SPIGANPipeline(GANPipeline):
         self,
         latents: torch.Tensor | None = None,
         us: Sequence[float] | torch.Tensor = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0),
-        class_labels: list[int] | torch.Tensor | None = None,
+        class_labels: list[int | str] | torch.Tensor | None = None,
         generator: torch.Generator | None = None,
         output_type: str = "pil",
     ) -> Samples:
@@ -195,7 +203,7 @@ class SPIGANPipeline(GANPipeline):
                 The noise, instead of drawing it.
             us (`Sequence[float]` or `torch.Tensor` of shape (N,), defaults to `(0.1, 0.25, 0.5, 0.75, 0.9, 1.0)`):
                 Positions in [0, 1].
-            class_labels (`list[int]` or `torch.Tensor` of shape (1,), *optional*):
+            class_labels (`list[int | str]` or `torch.Tensor` of shape (1,), *optional*):
                 The label, for a class-conditional model.
             generator (`torch.Generator`, *optional*):
                 Makes the result reproducible.

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """
-Model cards. What holds for every model is here, what holds for one recipe is in its notes.md.
+Model cards: what was trained, on what, how, and what was measured.
 
-A card keeps three things apart: what is known of this checkpoint, what the recipe says, and the scores of the paper.
+A card tells of this checkpoint alone. The notes of a recipe and the scores of a paper are not on it.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,14 @@ from ..recipes import Recipe
 
 
 MEASURED_HEADING = "## Measured on this checkpoint"
-PAPER_HEADING = "## Scores of the paper"
+_SHOWN_CLASSES = 20
 
 _TEMPLATE = """\
 ---
 {metadata}
 ---
 
-# {title}, recipe {recipe}
+# {title}, trained on {subject}
 
 {description} {samples} The generator has {generator_size:,} parameters, the discriminator {discriminator_size:,}.
 
@@ -36,29 +36,18 @@ pipeline = {pipeline}.from_pretrained("path/or/hub-name")
 {example}
 ```
 
+## Training data
+
+{data}
+
 ## Training
 
-Trained on {data} with the recipe `{recipe}` of gan_diffusion. The options of this run are in `training.yaml`: a copy of
-this repository is a recipe too.
-
-```bash
-accelerate launch -m gan_diffusion train {command} --recipe path/to/copy --output_dir runs/again{data_option}
-```
+{training}
 
 The library is under Apache-2.0. Whoever publishes the weights states their licence, which depends on the training data.
 
 {measured_heading}
-
-{notes}
 """
-
-_NOTES = """\
-## The recipe
-
-This section is about the recipe, not about this checkpoint: a run may change the data and every setting.
-
-"""
-_NOT_THIS_CHECKPOINT = "Published numbers, not those of this checkpoint."
 
 
 @dataclass(frozen=True)
@@ -97,7 +86,11 @@ _METHODS = {
 
 
 def make_card(
-    pipeline: DiffusionPipeline, discriminator: ModelMixin, recipe: Recipe, training: Mapping[str, Any]
+    pipeline: DiffusionPipeline,
+    discriminator: ModelMixin,
+    recipe: Recipe,
+    training: Mapping[str, Any],
+    record: Mapping[str, Any] | None = None,
 ) -> str:
     """
     Writes the model card of a trained model, with an empty section for measured numbers.
@@ -107,45 +100,52 @@ def make_card(
         discriminator ([`ModelMixin`]): The discriminator that it was trained with.
         recipe ([`Recipe`]): The recipe that the training started from.
         training (`Mapping[str, Any]`): The options of the run, by the names of training.yaml.
+        record (`Mapping[str, Any]`, *optional*): The record of the run, as in its run.yaml.
 
     Returns:
         `str`: The text of README.md.
     """
     method = _METHODS[type(pipeline).__name__]
     conditional = pipeline.generator.config.get("num_class_embeds") is not None
-    data, data_option = _training_data(training)
-    notes = recipe.notes.replace(PAPER_HEADING, f"{PAPER_HEADING}\n\n{_NOT_THIS_CHECKPOINT}")
+    facts: Mapping[str, Any] = {"name": training.get("dataset_name")} if record is None else record["data"]
     text = _TEMPLATE.format(
-        metadata=_metadata(method, pipeline.sample_shape, conditional, training).to_yaml(),
+        metadata=_metadata(method, pipeline.sample_shape, conditional, facts, record).to_yaml(),
         title=method.title,
-        recipe=recipe.name,
+        subject=_code(facts["name"]) if facts["name"] else "samples of its author's own",
         # Only DDGAN's scheduler has a number of denoising steps, and only DDGAN's text asks for it.
         description=method.description.format(evaluations=pipeline.scheduler.config.get("num_train_timesteps")),
         samples=_samples(pipeline.sample_shape, conditional),
         generator_size=pipeline.generator.num_parameters(),
         discriminator_size=discriminator.num_parameters(),
         pipeline=type(pipeline).__name__,
-        example=_example(pipeline.sample_shape, conditional),
-        data=data,
-        data_option=data_option,
-        command=method.command,
+        example=_example(pipeline, conditional),
+        data=_data(facts, pipeline.sample_shape),
+        training=_training(method, recipe, training, record),
         measured_heading=MEASURED_HEADING,
-        notes=_NOTES + notes if notes else "",
     )
     return text.rstrip() + "\n"
 
 
 def _metadata(
-    method: _Method, sample_shape: tuple[int, ...], conditional: bool, training: Mapping[str, Any]
+    method: _Method,
+    sample_shape: tuple[int, ...],
+    conditional: bool,
+    facts: Mapping[str, Any],
+    record: Mapping[str, Any] | None,
 ) -> ModelCardData:
-    dataset = training.get("dataset_name")
     task = "unconditional-image-generation" if len(sample_shape) == 3 and not conditional else None
     return ModelCardData(
         library_name="gan_diffusion",
         pipeline_tag=task,
-        datasets=[dataset] if dataset and "/" in dataset else None,
+        base_model=_base_model(record),
+        datasets=[facts["name"]] if facts["name"] and "/" in facts["name"] else None,
         tags=["diffusers", *([task] if task else []), *method.tags],
     )
+
+
+def _base_model(record: Mapping[str, Any] | None) -> str | None:
+    """Hub name of the model that the run started from, if there is one."""
+    return ((record or {}).get("fine_tuned_from") or {}).get("name")
 
 
 def _samples(sample_shape: tuple[int, ...], conditional: bool) -> str:
@@ -156,18 +156,78 @@ def _samples(sample_shape: tuple[int, ...], conditional: bool) -> str:
     return f"{kind}; images of {width}x{height} pixels with {channels} channel{'s' if channels > 1 else ''}."
 
 
-def _example(sample_shape: tuple[int, ...], conditional: bool) -> str:
-    if len(sample_shape) == 3:
-        return f"image = pipeline({'class_labels=[0]' if conditional else ''}).images[0]"
-    labels = "class_labels=[0] * 1000, " if conditional else ""
+def _example(pipeline: Any, conditional: bool) -> str:
+    label = next(iter(pipeline.labels), 0)
+    if len(pipeline.sample_shape) == 3:
+        return f"image = pipeline({f'class_labels=[{label!r}]' if conditional else ''}).images[0]"
+    labels = f"class_labels=[{label!r}] * 1000, " if conditional else ""
     return f'samples = pipeline(batch_size=1000, {labels}output_type="np").images'
 
 
-def _training_data(training: Mapping[str, Any]) -> tuple[str, str]:
-    """What the card calls the training data, and the option that names them when training again."""
-    dataset = training.get("dataset_name")
-    if dataset is None:
-        return "images of its author's own", " --train_data_dir path/to/images"
-    if "/" in dataset:
-        return f"[{dataset}](https://huggingface.co/datasets/{dataset})", ""
-    return f"`{dataset}`", ""
+def _data(facts: Mapping[str, Any], sample_shape: tuple[int, ...]) -> str:
+    """What is known of the training data, a fact per line."""
+    kind = "images" if len(sample_shape) == 3 else "samples"
+    count = f"{facts['num_samples']:,} {kind}" if "num_samples" in facts else kind
+    if not facts["name"]:
+        lines = [f"- {count[0].upper()}{count[1:]} of its author's own"]
+    elif "/" in facts["name"]:
+        lines = [f"- {count} of [{facts['name']}](https://huggingface.co/datasets/{facts['name']})"]
+    else:
+        lines = [f"- {count} of {_code(facts['name'])}"]
+    if facts.get("sizes"):
+        lines.append(f"- Sizes as found: {facts['sizes']}")
+    if facts.get("value_range"):
+        lines.append(f"- Values: {facts['value_range']}")
+    if facts.get("classes"):
+        classes = [f"{_code(name)} ({number:,})" for name, number in facts["classes"].items()]
+        more = f" and {len(classes) - _SHOWN_CLASSES} more" if len(classes) > _SHOWN_CLASSES else ""
+        lines.append(f"- {len(classes)} classes: {', '.join(classes[:_SHOWN_CLASSES])}{more}")
+    lines.append(f"- Licence of the data: {facts.get('licence') or 'not known to this card'}")
+    if facts.get("identity"):
+        lines.append(f"- Identity: `{facts['identity']}`, equal for equal files and labels")
+    return "\n".join(lines)
+
+
+def _training(method: _Method, recipe: Recipe, training: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
+    """How the model was trained, in paragraphs."""
+    again = "The options of this run are in `training.yaml`: a copy of this repository is a recipe too."
+    if record is None:
+        data = "" if training.get("dataset_name") else " --train_data_dir path/to/data"
+        command = f"{method.command} --recipe path/to/copy --output_dir runs/again{data}"
+        return f"Trained with the recipe `{recipe.name}` of gan_diffusion. {again}\n\n{_command(command)}"
+    kinds = {"published": "its recipe {}", "folder": "a recipe of its author's own, {}",
+             "run": "the settings of an earlier run with the recipe {}"}  # fmt: skip
+    first, *later = record["starts"]
+    origin = kinds[record["recipe_kind"]].format(_code(record["recipe"]))
+    parts = [
+        f"Trained by gan_diffusion {first['versions']['gan_diffusion']} with {origin}. A recipe gives the settings; its "
+        f"data and scores are not those of this model. {again}",
+        _command(record["command"]),
+    ]
+    rows = [
+        f"| {name} | {entry['value']} | {entry['instead_of']} |"
+        for name, entry in record["options"].items()
+        if "instead_of" in entry and name in training
+    ]
+    if rows:
+        parts.append("\n".join(["| option | here | in the recipe, or by default |", "|---|---|---|", *rows]))
+    if record.get("fine_tuned_from"):
+        base = _base_model(record)
+        named = f"[{base}](https://huggingface.co/{base})" if base else "a saved model of its author's own"
+        parts.append(f"Fine-tuned from {named}.")
+    for start in later:
+        names = [name for name in start.get("changed", ()) if name in training]
+        if names and start["from_step"]:
+            parts.append(
+                f"From step {start['from_step']:,} on, the run had other values of {', '.join(names)} than before."
+            )
+    return "\n\n".join(parts)
+
+
+def _command(words: str) -> str:
+    return f"```bash\naccelerate launch -m gan_diffusion train {words}\n```"
+
+
+def _code(text: str) -> str:
+    """Text of somebody else's making as one piece of code in a line of Markdown."""
+    return "`" + " ".join(text.split()).replace("`", "'") + "`"

@@ -31,6 +31,7 @@ def save_repository(
     recipe: Recipe,
     training: Mapping[str, Any],
     measurements: Mapping[str, str | int | float],
+    record: Mapping[str, Any] | None = None,
 ) -> None:
     """
     Writes everything that belongs into the Hub repository of a trained model.
@@ -46,13 +47,15 @@ def save_repository(
         discriminator ([`ModelMixin`]):
             Saved beside the pipeline, outside its index, for fine-tuning.
         recipe ([`Recipe`]):
-            The recipe that the training started from; its notes go into the model card.
+            The recipe that the training started from.
         training (`Mapping[str, Any]`):
             The options that the run used, by the names of training.yaml, without those of this machine such as
             folders. `dataset_name` is what the card calls the training data; without it they are a folder of the
             author's.
         measurements (`Mapping[str, str | int | float]`):
             Names and values for the card, such as steps and time.
+        record (`Mapping[str, Any]`, *optional*):
+            The record of the run, as in its run.yaml. The model card tells what it says of data and settings.
 
     Raises:
         ValueError: If the pipeline is not of the recipe's method.
@@ -71,7 +74,8 @@ def save_repository(
         discriminator.save_pretrained(folder / "discriminator")
         (folder / "pipeline.py").write_text(_PIPELINE_FILE.format(name=name))
         (folder / "training.yaml").write_text(yaml.safe_dump(dict(training), sort_keys=False))
-        (folder / "README.md").write_text(make_card(pipeline, discriminator, recipe, training), encoding="utf-8")
+        card = make_card(pipeline, discriminator, recipe, training, record)
+        (folder / "README.md").write_text(card, encoding="utf-8")
         record_measurements(folder, measurements)
         for entry in sorted(folder.iterdir()):
             target = output_dir / entry.name

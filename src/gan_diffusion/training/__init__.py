@@ -11,6 +11,7 @@ from .arguments import (
     TrainingArguments,
 )
 from .augmentation import AdaptiveAugmentation
+from .export import export_checkpoint
 from .loop import Trainer
 from .methods import METHODS, train
 from .objectives import (
@@ -26,6 +27,7 @@ from .objectives import (
     StepOutput,
 )
 from .parsing import parse_arguments
+from .pretrained import Transfer, load_pretrained, transfer_weights
 from .run import TrainingRun
 
 
@@ -50,7 +52,11 @@ __all__ = [
     "Trainer",
     "TrainingArguments",
     "TrainingRun",
+    "Transfer",
+    "export_checkpoint",
+    "load_pretrained",
     "make_accelerator",
     "parse_arguments",
     "train",
+    "transfer_weights",
 ]

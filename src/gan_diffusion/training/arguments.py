@@ -3,8 +3,9 @@
 
 """Options of the training scripts, one dataclass for each part that takes them."""
 
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
 from ..data.arguments import DataArguments, check_at_least, option
 
@@ -28,6 +29,11 @@ LOCAL_OPTIONS = (
     "logging_dir",
     "report_to",
 )
+# Options of one start of a run, which say nothing about a repetition of it.
+OPTIONS_OF_A_START = ("recipe", "output_dir", "resume_from_checkpoint", "change_on_resume")
+# Options that hold a name on the Hub or a place on this machine.
+_NAMES_OR_PATHS = ("dataset_name", "pretrained")
+_BUILT_IN_DATA = ("digits", "gaussians-25")
 # Options that mean nothing without another one.
 REQUIRED_OPTIONS = {"ema_rampup": "ema_kimg"}
 # Options that describe the data set of a recipe. Where the command line names other data, the recipe's values are
@@ -39,6 +45,7 @@ OPTIONS_OF_THE_DATA_SET = (
     "label_column",
     "stack_channels",
     "resize_mode",
+    "max_train_samples",
 )
 
 
@@ -100,13 +107,24 @@ class RunArguments:
     """
 
     recipe: str = option(
-        "", "Name of a recipe in pipelines/, or path of a folder with the same layout. Required.", free=True
+        "",
+        "Name of a recipe in pipelines/, path of a folder with the same layout (a saved model is one), or the run.yaml of "
+        "a run, which is then repeated. Required.",
+        free=True,
     )
     output_dir: str = option("", "Folder for the pipeline, checkpoints, samples and logs. Required.", free=True)
+    pretrained: str | None = option(
+        None, "Start from the networks of this saved model, a folder or a name on the Hub.", free=True
+    )
     gradient_checkpointing: bool = option(False, "Takes less memory and more time, in the generator.", free=True)
     allow_tf32: bool = option(False, "Use TF32 matrix products, on Ampere and later GPUs.", free=True)
     checkpointing_steps: int = option(500, "Save a checkpoint every this many steps.", free=True)
-    checkpoints_total_limit: int | None = option(2, "Keep only this many checkpoints, the newest.", free=True)
+    checkpoints_total_limit: int | None = option(
+        2, "Keep only this many checkpoints, the newest; 'none' keeps all.", free=True
+    )
+    save_model_steps: int = option(
+        0, "Save a pipeline in output_dir/model-STEP every this many steps; 0 saves one at the end alone.", free=True
+    )
     resume_from_checkpoint: str = option(
         "latest",
         "'latest': go on from the newest checkpoint in output_dir, if any; 'no': start anew; or the path of a checkpoint.",
@@ -129,12 +147,15 @@ class RunArguments:
                 raise ValueError(f"`--{name}` is required.")
         check_at_least(self, 1, "checkpointing_steps", "checkpoints_total_limit", "num_validation_images")
         check_at_least(self, 1, "logging_steps")
-        check_at_least(self, 0, "validation_steps")
+        check_at_least(self, 0, "validation_steps", "save_model_steps")
 
 
 @dataclass
 class DDGANArguments:
     """The options of denoising diffusion GANs."""
+
+    name: ClassVar[str] = "ddgan"
+    pipeline: ClassVar[str] = "DDGANPipeline"
 
     r1_gamma: float = option(0.05, "Weight of the R1 penalty on the less noisy image; 0 turns it off.")
     r1_interval: int = option(1, "Add R1 to the loss in every k-th step, with the same weight whatever k is.")
@@ -143,6 +164,9 @@ class DDGANArguments:
 @dataclass
 class DiffusionGANArguments:
     """The options of Diffusion-GAN. The noise has its own in the recipe's scheduler config."""
+
+    name: ClassVar[str] = "diffusion-gan"
+    pipeline: ClassVar[str] = "DiffusionGANPipeline"
 
     r1_gamma: float = option(0.01, "Weight of the R1 penalty on the clean image; 0 turns it off.")
     r1_interval: int = option(
@@ -160,6 +184,9 @@ class DiffusionGANArguments:
 @dataclass
 class SPIGANArguments:
     """The options of SPI-GAN. The path has its own in the recipe's scheduler config."""
+
+    name: ClassVar[str] = "spi-gan"
+    pipeline: ClassVar[str] = "SPIGANPipeline"
 
     r1_gamma: float = option(0.01, "Weight of the R1 penalty on points of the path; 0 turns it off.")
     r1_interval: int = option(
@@ -183,6 +210,10 @@ class TrainingArguments:
         optimization ([`OptimizationArguments`]): How the networks learn.
         method (`Any`): The options of the method, such as [`DDGANArguments`].
         notes (`list[str]`, defaults to `[]`): What was decided on the way, to be shown when the training begins.
+        origins (`dict[str, str]`, defaults to `{}`):
+            Where values come from, by the names of options: "typed" or "recipe". The others are defaults.
+        instead_of (`dict[str, Any]`, defaults to `{}`): What was replaced by a typed value, by the names of options.
+        command (`str`, defaults to `""`): What was typed.
 
     Raises:
         ValueError: If an option to change on resume is unknown.
@@ -193,6 +224,9 @@ class TrainingArguments:
     optimization: OptimizationArguments
     method: Any
     notes: list[str] = field(default_factory=list)
+    origins: dict[str, str] = field(default_factory=dict)
+    instead_of: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
 
     def __post_init__(self):
         changeable = {*self.settings(free=False), "train_batch_size"}
@@ -223,10 +257,48 @@ class TrainingArguments:
             if free is None or each.metadata["free"] is free
         }
 
-    def recipe_settings(self) -> dict[str, Any]:
-        """The options of this run as those of a recipe: what is set, what counts, and nothing of this machine."""
-        settings = {name: value for name, value in self.settings().items() if value is not None}
+    def effective_settings(self) -> dict[str, Any]:
+        """The options that count, and that a repetition of the run needs: no empty ones, one of those that exclude."""
+        defaults = {each.name: default_of(each) for group in self.groups for each in fields(group)}
+        settings = {
+            name: value
+            for name, value in self.settings().items()
+            if name not in OPTIONS_OF_A_START and (value is not None or defaults[name] is not None)
+        }
         for group in EXCLUSIVE_OPTIONS:
             for name in [name for name in group if name in settings][:-1]:
                 del settings[name]
-        return {name: value for name, value in settings.items() if name not in LOCAL_OPTIONS}
+        return settings
+
+    def recipe_settings(self) -> dict[str, Any]:
+        """The options of this run as those of a recipe: what is set, what counts, and nothing of this machine."""
+        return {name: value for name, value in self.effective_settings().items() if not is_local(name, value)}
+
+
+def default_of(option: Any) -> Any:
+    """
+    The default of an option.
+
+    Args:
+        option (`dataclasses.Field`): The field.
+
+    Returns:
+        `Any`: its default.
+    """
+    return option.default if option.default_factory is MISSING else option.default_factory()
+
+
+def is_local(name: str, value: Any) -> bool:
+    """
+    Whether an option says something about this machine, which is not to be published.
+
+    Args:
+        name (`str`): Name of the option.
+        value (`Any`): Its value.
+
+    Returns:
+        `bool`: `True` for places on this machine and for how it is used.
+    """
+    if name not in _NAMES_OR_PATHS or value is None or value in _BUILT_IN_DATA:
+        return name in LOCAL_OPTIONS
+    return value.startswith((".", "/", "~")) or "\\" in value or value.count("/") > 1 or Path(value).exists()

@@ -8,7 +8,7 @@ import math
 import random
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +75,15 @@ class Trainer:
         data ([`~data.EndlessBatches`]): Batches.
         arguments ([`TrainingArguments`]): Options.
         accelerator (`Accelerator`): Processes, device and tracker.
+
+    Attributes:
+        on_start (`Callable[[int], None]`, *optional*): Called in the main process with the number of the first step.
+        on_save_model (`Callable[[int], None]`, *optional*):
+            Called in the main process every `save_model_steps` steps, while the generator holds the averaged weights.
     """
+
+    on_start: Callable[[int], None] | None = None
+    on_save_model: Callable[[int], None] | None = None
 
     def __init__(
         self,
@@ -170,6 +178,8 @@ class Trainer:
         """
         try:
             self._resume()
+            if self.on_start is not None and self.accelerator.is_main_process:
+                self.on_start(self.state.step)
             if self.accelerator.log_with:
                 settings = self.arguments.settings()
                 plain = {name: value for name, value in settings.items() if isinstance(value, (int, float, str, bool))}
@@ -236,6 +246,8 @@ class Trainer:
                     self._log(logs, progress)
                 if run.validation_steps and state.step % run.validation_steps == 0:
                     self._save_samples()
+                if run.save_model_steps and state.step % run.save_model_steps == 0:
+                    self._save_model()
                 if state.step % run.checkpointing_steps == 0:
                     self._save_checkpoint()
                     saved_step = state.step
@@ -352,20 +364,33 @@ class Trainer:
         run = self.arguments.run
         save_checkpoint(self.state, run.output_dir, self.accelerator, run.checkpoints_total_limit)
 
+    def _save_model(self) -> None:
+        if self.on_save_model is not None and self.accelerator.is_main_process:
+            with self._averaged_weights():
+                self.on_save_model(self.state.step)
+
     def _save_samples(self) -> None:
         """A grid of samples from the averaged weights."""
         if not self.accelerator.is_main_process or not self._makes_images:
             return
-        run, parameters = self.arguments.run, list(self.networks["generator"].parameters())
-        if self.ema is not None:
-            self.ema.store(parameters)
-            self.ema.copy_to(parameters)
-        try:
+        run = self.arguments.run
+        with self._averaged_weights():
             images = draw_samples(self.pipeline, run.num_validation_images, self.arguments.optimization.seed)
-        finally:
-            if self.ema is not None:
-                self.ema.restore(parameters)
         save_samples(images, Path(run.output_dir) / "samples", self.state.step, self.accelerator)
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Puts the moving average into the generator for a while."""
+        parameters = list(self.networks["generator"].parameters())
+        if self.ema is None:
+            yield
+            return
+        self.ema.store(parameters)
+        self.ema.copy_to(parameters)
+        try:
+            yield
+        finally:
+            self.ema.restore(parameters)
 
 
 def _plain(value: Any) -> Any:

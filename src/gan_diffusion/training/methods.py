@@ -21,15 +21,18 @@ class Method:
 
     Args:
         description (`str`): First line of `--help`.
-        arguments (`type`): Dataclass of the method's own options.
+        arguments (`type`): Dataclass of the method's own options, with its name and that of its pipeline.
         objective (`Callable`): Makes the objective of a [`TrainingRun`].
-        pipeline (`str`): Name of the pipeline's class.
     """
 
     description: str
     arguments: type
     objective: Callable[[TrainingRun], Objective]
-    pipeline: str
+
+    @property
+    def pipeline(self) -> str:
+        """Name of the pipeline's class."""
+        return self.arguments.pipeline
 
 
 def _ddgan(run: TrainingRun) -> DDGANObjective:
@@ -64,11 +67,12 @@ def _spi_gan(run: TrainingRun) -> SPIGANObjective:
 
 
 METHODS = {
-    "ddgan": Method("Trains a denoising diffusion GAN (arXiv 2112.07804).", DDGANArguments, _ddgan, "DDGANPipeline"),
-    "diffusion-gan": Method(
-        "Trains a Diffusion-GAN (arXiv 2206.02262).", DiffusionGANArguments, _diffusion_gan, "DiffusionGANPipeline"
-    ),
-    "spi-gan": Method("Trains an SPI-GAN (arXiv 2206.14464).", SPIGANArguments, _spi_gan, "SPIGANPipeline"),
+    method.arguments.name: method
+    for method in (
+        Method("Trains a denoising diffusion GAN (arXiv 2112.07804).", DDGANArguments, _ddgan),
+        Method("Trains a Diffusion-GAN (arXiv 2206.02262).", DiffusionGANArguments, _diffusion_gan),
+        Method("Trains an SPI-GAN (arXiv 2206.14464).", SPIGANArguments, _spi_gan),
+    )
 }
 
 
@@ -82,8 +86,9 @@ def train(method: str, argv: Sequence[str] | None = None, prog: str | None = Non
         prog (`str`, *optional*): Name of the command in messages.
 
     Raises:
-        ValueError: If the recipe, the data or the output folder cannot be used.
+        ValueError: If the recipe, the data, the output folder or the saved model to start from cannot be used.
     """
     entry = METHODS[method]
     run = TrainingRun.prepare(parse_arguments(entry.arguments, entry.description, argv, prog))
-    run.train(entry.objective(run), load_class(entry.pipeline)(run.generator, run.scheduler))
+    pipeline = load_class(entry.pipeline)(run.generator, run.scheduler, id2label=run.id2label)
+    run.train(entry.objective(run), pipeline)

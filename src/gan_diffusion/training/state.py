@@ -167,15 +167,30 @@ def load_checkpoint(state: TrainingState, checkpoint: str | Path, changes: Colle
     Raises:
         ValueError: If the folder is no checkpoint, its file is damaged, or it belongs to another run.
     """
+    return state.load_state_dict(read_checkpoint(checkpoint), changes)
+
+
+def read_checkpoint(checkpoint: str | Path) -> dict:
+    """
+    Reads a checkpoint. Nothing in it is executed.
+
+    Args:
+        checkpoint (`str` or `Path`): Its folder.
+
+    Returns:
+        `dict`: what `state_dict` of [`TrainingState`] gave.
+
+    Raises:
+        ValueError: If the folder is no checkpoint or its file is damaged.
+    """
     file = Path(checkpoint) / "state.pt"
     if not file.is_file():
         raise ValueError(
             f"`resume_from_checkpoint` must be the folder of a checkpoint, got {str(checkpoint)!r}, which holds no state.pt."
         )
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # Damaged archives and refused objects raise many kinds.
         raise ValueError(
             f"`{file}` must be a readable checkpoint, got: {error}. Remove its folder to go on from an earlier one."
         ) from error
-    return state.load_state_dict(content, changes)
