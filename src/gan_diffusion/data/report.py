@@ -4,8 +4,11 @@
 """What a data set holds, what of it is used, and by which rules."""
 
 import hashlib
+import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -103,6 +106,20 @@ def examples(names: list[str], count: int = _EXAMPLES) -> str:
     """
     more = f" and {len(names) - count} more" if len(names) > count else ""
     return ", ".join(names[:count]) + more
+
+
+def write_json(file: Path, content: Any) -> None:
+    """
+    Writes a JSON file, whole or not at all.
+
+    Args:
+        file (`Path`): Where; its folder is made if it does not exist.
+        content (`Any`): What JSON can hold.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    unfinished.write_text(json.dumps(content, indent=1))
+    os.replace(unfinished, file)
 
 
 def _counts(counts: dict[str, int], shown: int = 20) -> str:

@@ -11,7 +11,7 @@ from .arguments import DDGANArguments, DiffusionGANArguments, SPIGANArguments
 from .augmentation import AdaptiveAugmentation
 from .objectives import DDGANObjective, DiffusionGANObjective, Objective, SPIGANObjective
 from .parsing import parse_arguments
-from .run import TrainingRun
+from .run import TrainingRun, preview
 
 
 @dataclass(frozen=True)
@@ -85,5 +85,9 @@ def train(method: str, argv: Sequence[str] | None = None, prog: str | None = Non
         ValueError: If the recipe, the data or the output folder cannot be used.
     """
     entry = METHODS[method]
-    run = TrainingRun.prepare(parse_arguments(entry.arguments, entry.description, argv, prog))
+    arguments = parse_arguments(entry.arguments, entry.description, argv, prog)
+    if arguments.data.preview is not None:
+        preview(arguments)
+        return
+    run = TrainingRun.prepare(arguments)
     run.train(entry.objective(run), load_class(entry.pipeline)(run.generator, run.scheduler))
