@@ -45,17 +45,12 @@ def resolve_labels(
         ValueError: If labels are missing, negative, no whole number or word, or have no name; with their places.
     """
     problems: dict[str, list[str]] = {}
-    words: list[str | int] = []
     for label, place in zip(labels, places, strict=True):
         problem = _problem(label)
-        word = label if isinstance(label, str) else int(label) if problem is None and label is not None else ""
-        if isinstance(label, bool):
-            word = str(label)
-        if problem is None and class_names is not None and not (isinstance(word, int) and word < len(class_names)):
+        if problem is None and class_names is not None and (isinstance(label, str) or label >= len(class_names)):
             problem = f"{label!r} without a name"
         if problem is not None:
             problems.setdefault(problem, []).append(place)
-        words.append(word)
     if problems:
         told = "; ".join(f"{len(where)} {what}: {examples(where, 5)}" for what, where in list(problems.items())[:5])
         raise ValueError(
@@ -63,10 +58,11 @@ def resolve_labels(
             "or train without --class_conditional."
         )
     if class_names is not None:
-        return [int(word) for word in words], list(class_names)
-    names = sorted({str(word) for word in words}, key=natural_order)
+        return [int(label) for label in labels], list(class_names)
+    words = [str(int(label)) if isinstance(label, float) else str(label) for label in labels]
+    names = sorted(set(words), key=natural_order)
     numbers = {name: number for number, name in enumerate(names)}
-    return [numbers[str(word)] for word in words], names
+    return [numbers[word] for word in words], names
 
 
 def _problem(label: Any) -> str | None:
@@ -75,6 +71,6 @@ def _problem(label: Any) -> str | None:
         return "missing"
     if isinstance(label, str):
         return "negative" if re.fullmatch(r"-\s*[0-9]+", label.strip()) else None
-    if isinstance(label, (int, float)) and label == int(label):
+    if isinstance(label, int) or (isinstance(label, float) and label.is_integer()):
         return "negative" if label < 0 else None
     return f"no whole number or word ({str(label)[:40]})"

@@ -32,7 +32,7 @@ FOREIGN_EXTENSIONS = frozenset(
 )
 # Files that stand beside images without being some.
 _OTHER_EXTENSIONS = frozenset(
-    ".txt .md .json .jsonl .csv .tsv .xml .yaml .yml .html .htm .log .pdf .py .ipynb .sh .bat .toml .ini .cfg .db "
+    ".zip .tar .parquet .txt .md .json .jsonl .csv .tsv .xml .yaml .yml .html .htm .log .pdf .py .ipynb .sh .bat .toml .ini .cfg .db "
     ".doc .docx .xls .xlsx .npy .npz .mat .h5 .hdf5 .pt .pth .pkl .safetensors .caption .cls .mp4 .mov .avi .mkv "
     ".webm .wav .mp3 .flac .ogg .xmp .url .lnk .aae".split()
 )
@@ -199,9 +199,15 @@ def _metadata_labels(listing: Listing, tables: list[str], column: str) -> tuple[
     pairs = []
     for table in tables:
         rows = list(_rows(listing.storage, table))
-        if not all(row.get("file_name") for row in rows):
-            listing.left_out.setdefault("metadata without a 'file_name' in each row", []).append(table)
+        nameless = [str(number) for number, row in enumerate(rows, 1) if not row.get("file_name")]
+        if len(nameless) == len(rows):
+            listing.left_out.setdefault("metadata without a column 'file_name'", []).append(table)
             continue
+        if nameless:
+            raise ValueError(
+                f"`{table}` must have a file_name in each row, got {len(nameless)} rows without one: "
+                f"{examples(nameless)}. Correct the list."
+            )
         folder = posixpath.dirname(table)
         pairs += [(posixpath.normpath(posixpath.join(folder, str(row["file_name"]))), row.get(column)) for row in rows]
     labels = _by_name(listing, pairs, examples(tables))
@@ -242,7 +248,9 @@ def _rows(storage: Storage, table: str) -> Iterator[dict[str, Any]]:
             yield from csv.DictReader(io.StringIO(text, newline=""), strict=True)
         else:
             for number, line in enumerate(text.split("\n"), 1):
-                row = json.loads(line) if line.strip() else {}
+                if not line.strip():
+                    continue
+                row = json.loads(line)
                 if not isinstance(row, dict):
                     raise ValueError(f"line {number} is no object")
                 yield row
