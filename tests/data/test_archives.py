@@ -307,3 +307,34 @@ def test_a_folder_is_no_dataset_of_the_hub(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="`dataset_name`.*a folder or file here. Give it as --train_data_dir"):
         load_samples(DataArguments(dataset_name=name), (3, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["x.png", "metadata.csv", "unknown"])
+def test_a_file_that_claims_to_be_huge_is_not_unpacked(tmp_path, name):
+    path = make_zip(tmp_path / "x.zip", pictures("0.png"), zipfile.ZIP_DEFLATED)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as archive, archive.open(name, "w") as file:
+        for _ in range(520):
+            file.write(bytes(2**20))
+    if name == "unknown":
+        assert load(path).report.left_out == {"no images": ["unknown"]}
+        return
+    with pytest.raises(ValueError, match=f"{name}.*bytes"):
+        load(path)
+
+
+def test_a_dataset_of_the_hub_is_opened_with_its_split_and_licence(tmp_path, monkeypatch):
+    rows = {"image": [picture(0), picture(1)], "label": [1, 0]}
+    dataset = Dataset.from_dict(rows, features=Features({"image": HFImage(), "label": ClassLabel(names=["a", "b"])}))
+    dataset.info.license, dataset.info.splits = "cc0-1.0", {"train": None, "test": None}
+    asked = []
+    monkeypatch.setattr(
+        "datasets.load_dataset", lambda *names, **options: asked.append((*names, options["split"])) or dataset
+    )
+    report = load_samples(DataArguments(dataset_name="someone/pets", dataset_split="train"), (3, 8, 8)).report
+    assert asked == [("someone/pets", None, "train")]
+    assert (report.licence, report.classes, report.left_out) == (
+        "cc0-1.0",
+        {"a": 1, "b": 1},
+        {"other splits": ["test"]},
+    )
+    assert report.source == "dataset someone/pets, split train" and report.num_samples == 2

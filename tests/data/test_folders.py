@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from data_folders import encode, load, picture, write
 
+from gan_diffusion.data import DataArguments, load_samples
 from gan_diffusion.data.listing import FOREIGN_EXTENSIONS
 
 
@@ -227,3 +228,12 @@ def test_the_account_says_what_is_there(tmp_path):
     for fact in ("folder pets, 4 samples", "cat (2), dog (2)", "12x8 to 40x30", "RGB (3), L (1)", report.identity):
         assert fact in text
     assert str(tmp_path) not in text and str(tmp_path) not in str(report.to_dict())
+
+
+@pytest.mark.parametrize("options", [{"dataset_split": "test"}, {"dataset_config_name": "x"}, {"image_column": "x"}])
+def test_options_without_an_effect_are_refused(tmp_path, options):
+    (name,) = options
+    with pytest.raises(ValueError, match=f"`--{name}` must not be given for a folder of images"):
+        load(write(tmp_path, NESTED), **options)
+    with pytest.raises(ValueError, match=f"`--{name}` must not be given for digits"):
+        load_samples(DataArguments(dataset_name="digits", **options), (1, 8, 8))

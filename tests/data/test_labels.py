@@ -24,7 +24,7 @@ from gan_diffusion.data.labels import natural_order, resolve_labels
     ],
 )
 def test_names_are_in_natural_order(names):
-    assert sorted(reversed(names), key=natural_order) == names
+    assert sorted(names[::-1], key=natural_order) == names
 
 
 @pytest.mark.parametrize(
@@ -169,6 +169,8 @@ def test_metadata_in_folders_lists_what_lies_there(tmp_path):
     [
         ("metadata.jsonl", b"{", "must be a readable table"),
         ("metadata.jsonl", b"[1]", "no object"),
+        ("metadata.jsonl", b"[" * 100_000, "must be a readable table"),
+        ("dataset.json", b"[" * 100_000, "must be a JSON file"),
         ("metadata.csv", b"\xff\xfe\x00", "UTF-8"),
         ("metadata.csv", b'file_name,label\n"a.png,1', "must be a readable table"),
         ("metadata.jsonl", b'{"file_name": "a.png"}\n{}', "1 rows without one: 2"),

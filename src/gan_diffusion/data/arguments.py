@@ -3,7 +3,7 @@
 
 """The options that say which data is read, and how an option is declared."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 
@@ -45,6 +45,26 @@ def check_at_least(arguments: Any, low: float, *names: str) -> None:
             raise ValueError(f"`--{name}` must be at least {low}, got {value}.")
 
 
+def check_unused(arguments: Any, data: str, *names: str) -> None:
+    """
+    Refuses options that would have no effect.
+
+    Args:
+        arguments (`Any`): Options dataclass.
+        data (`str`): What they have no effect on.
+        names (`str`): Names of the options.
+
+    Raises:
+        ValueError: If one is not at its default.
+    """
+    defaults = {each.name: each.default for each in fields(arguments)}
+    for name in names:
+        if getattr(arguments, name) != defaults[name]:
+            raise ValueError(
+                f"`--{name}` must not be given for {data}, got {getattr(arguments, name)!r}. Leave it out."
+            )
+
+
 @dataclass
 class DataArguments:
     """
@@ -56,7 +76,7 @@ class DataArguments:
 
     dataset_name: str | None = option(None, "'digits', 'gaussians-25', or the name of a dataset on the Hub.")
     dataset_config_name: str | None = option(None, "Configuration of the Hub dataset.")
-    dataset_split: str = option("train", "Split of the dataset.")
+    dataset_split: str = option("train", "Split of the dataset, or of parquet or tar files.")
     train_data_dir: str | None = option(
         None,
         "Folder of images (the first folders below it are the classes), of tar archives in WebDataset's layout or of "
@@ -78,7 +98,9 @@ class DataArguments:
         None, "LOW HIGH: values of grey images with more than 8 bits that become black and white. Default: 0 65535."
     )
     on_bad_image: Literal["error", "skip"] = option(
-        "error", "What to do about images that cannot be read: end before training, or leave them out and say so."
+        "error",
+        "What to do about images that cannot be read: end before training, or leave them out and say so.",
+        free=True,
     )
     stack_channels: bool = option(
         False, "Make each colour image of three grey ones drawn at random, as in StackedMNIST."

@@ -103,11 +103,17 @@ def check_images(storage: Storage, names: list[str], record_dir: Path | None, hi
             found[name] = facts
     changed = [name for name in names if name not in found]
     budget = _PixelBudget(_MAX_PIXELS_AT_ONCE)
+    progress = tqdm(desc="Checking images", total=len(changed), unit="image", disable=hidden or not changed)
     try:
-        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            results = pool.map(lambda name: (name, _inspect(storage, name, budget)), changed)
-            disable = hidden or not changed
-            found.update(tqdm(results, "Checking images", total=len(changed), unit="image", disable=disable))
+        with progress, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            # In parts, so that Ctrl-C need not wait for all.
+            for start in range(0, len(changed), 256):
+                part = changed[start : start + 256]
+                for name, facts in zip(
+                    part, pool.map(lambda name: _inspect(storage, name, budget), part), strict=True
+                ):
+                    found[name] = facts
+                    progress.update()
     finally:
         if file is not None and changed:
             _write_record(file, storage, found)

@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from .arguments import DataArguments
+from .arguments import DataArguments, check_unused
 from .listing import NO_IMAGE, Listing, find_labels, list_images, webdataset_labels
 from .report import examples
 from .storage import FolderStorage, TarStorage, ZipStorage, check_one_kind, check_output_folder
@@ -54,12 +54,14 @@ def open_data_folder(arguments: DataArguments, output_dir: Path | None = None) -
         raise ValueError(
             f"`train_data_dir` must hold images, zip or tar archives or parquet files, got {str(root)!r} with none.{hint}"
         )
+    check_unused(arguments, "a folder of images", "dataset_config_name", "dataset_split", "image_column")
     find_labels(listing, arguments.label_column)
     return listing
 
 
 def _open_file(path: Path, arguments: DataArguments) -> Listing:
     """One archive or parquet file that was named, whatever split its name may mean."""
+    check_unused(arguments, "a single file", "dataset_config_name", "dataset_split")
     if path.suffix.lower() == ".zip":
         return _open_zip(path, arguments)
     if path.suffix.lower() == ".tar":
@@ -90,6 +92,7 @@ def _open_archives(root: Path, names: list[str], ending: str, arguments: DataArg
 
 
 def _open_zip(path: Path, arguments: DataArguments) -> Listing:
+    check_unused(arguments, "a zip archive", "dataset_config_name", "dataset_split", "image_column")
     storage = ZipStorage(path)
     listing = list_images(storage)
     if storage.prefix:
@@ -99,6 +102,7 @@ def _open_zip(path: Path, arguments: DataArguments) -> Listing:
 
 
 def _open_tar(paths: list[Path], root: Path, source: str, arguments: DataArguments) -> Listing:
+    check_unused(arguments, "tar archives", "image_column")
     listing = list_images(TarStorage(paths, root, source))
     webdataset_labels(listing, arguments.label_column)
     return listing

@@ -18,7 +18,7 @@ from PIL import Image
 
 from .images import FORMATS
 from .report import examples
-from .storage import Storage
+from .storage import MAX_FILE_BYTES, Storage
 
 
 IMAGE_EXTENSIONS = frozenset(
@@ -38,6 +38,8 @@ _OTHER_EXTENSIONS = frozenset(
 )
 _METADATA = ("metadata.csv", "metadata.jsonl")
 _SPLITS = frozenset("train training test testing val valid validation dev eval evaluation".split())
+# A list for millions of images. Much more would fill the memory.
+_MAX_TEXT_BYTES = 128 * 2**20
 
 NO_IMAGE = "no images"
 
@@ -105,6 +107,8 @@ def list_images(storage: Storage) -> Listing:
 
 
 def _is_image(storage: Storage, name: str) -> bool:
+    if storage.files[name].size > MAX_FILE_BYTES:
+        return False
     try:
         with storage.open(name) as stream, Image.open(stream, formats=FORMATS):
             return True
@@ -179,7 +183,7 @@ def _stylegan_labels(listing: Listing) -> dict[str, Any] | None:
         return None
     try:
         content = json.loads(_text(listing.storage, "dataset.json"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"`dataset.json` must be a JSON file, got: {error}. Mend or remove it.") from error
     pairs = content.get("labels") if isinstance(content, dict) else content
     if isinstance(content, dict) and "labels" in content and pairs is None:
@@ -254,11 +258,14 @@ def _rows(storage: Storage, table: str) -> Iterator[dict[str, Any]]:
                 if not isinstance(row, dict):
                     raise ValueError(f"line {number} is no object")
                 yield row
-    except (ValueError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise ValueError(f"`{table}` must be a readable table, got: {error}. Mend or remove it.") from error
 
 
 def _text(storage: Storage, name: str) -> str:
+    size = storage.files[name].size
+    if size > _MAX_TEXT_BYTES:
+        raise ValueError(f"`{name}` must have at most {_MAX_TEXT_BYTES:,} bytes, got {size:,}. Shorten it.")
     with storage.open(name) as stream:
         try:
             return stream.read().decode("utf-8-sig")
@@ -294,7 +301,7 @@ def webdataset_labels(listing: Listing, label_column: str) -> None:
         elif ending == "json":
             try:
                 content = json.loads(_text(storage, name))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"`{name}` must be a JSON file, got: {error}. Mend or remove it.") from error
             if isinstance(content, dict) and label_column in content:
                 labels.setdefault(key, content[label_column])

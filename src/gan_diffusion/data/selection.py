@@ -219,13 +219,13 @@ def _rules(
         "enlarged": sum(f.width < width or f.height < height for f in facts) * (resize_mode != "pad"),
         "turned or mirrored as their EXIF data says": sum(fact.turned for fact in facts),
         "transparent, on white": sum(fact.transparent for fact in facts),
-        "animated or with several pages: the first is used": sum(fact.animated for fact in facts),
-        "in colour or with a palette and become grey": grey.count(False) * (channels == 1),
-        "grey and become RGB": grey.count(True) * (channels == 3),
+        "animated or with several pages, of which the first is used": sum(fact.animated for fact in facts),
+        "made grey": grey.count(False) * (channels == 1),
+        "grey, made RGB": grey.count(True) * (channels == 3),
         "CMYK, converted without a colour profile": sum(fact.mode == "CMYK" for fact in facts),
         "16-bit colour, of which the upper 8 bits are read": sum(fact.depth == "16 colour" for fact in facts),
     }
-    rules += [f"{count} images are {what}" for what, count in counted.items() if count]
+    rules += [f"{what}: {count} of {len(facts)} images" for what, count in counted.items() if count]
     shape = width / height
     extreme = [
         f"{name} ({fact.width}x{fact.height})"
@@ -233,7 +233,7 @@ def _rules(
         if not 1 / _EXTREME <= fact.width / fact.height / shape <= _EXTREME
     ]
     if extreme and resize_mode != "pad":
-        rules.append(f"{len(extreme)} images have proportions far from {width}x{height}: {examples(extreme)}")
+        rules.append(f"proportions far from {width}x{height}: {len(extreme)} images, such as {examples(extreme)}")
     return rules
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from .arguments import DataArguments
+from .arguments import DataArguments, check_unused
 from .batch import Samples
 from .folders import open_data_folder
 from .images import decode_image
@@ -275,8 +275,8 @@ def load_samples(
 
 
 def _embedded(arguments: DataArguments, seed: int) -> TensorSamples:
-    if arguments.pixel_range is not None:
-        raise ValueError(f"`pixel_range` must not be given for {arguments.dataset_name}, whose values are known.")
+    unused = ("dataset_config_name", "dataset_split", "image_column", "label_column", "resize_mode", "pixel_range")
+    check_unused(arguments, str(arguments.dataset_name), *unused)
     dataset = load_digits() if arguments.dataset_name == "digits" else GaussianGrid25(seed=seed)
     count = arguments.max_train_samples
     if count is None or count >= len(dataset):

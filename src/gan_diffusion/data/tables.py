@@ -118,7 +118,8 @@ def choose_split(
             builder = load_dataset_builder(str(copy), arguments.dataset_config_name, cache_dir=str(copy / ".cache"))
         except Exception as error:  # `datasets` raises many kinds.
             raise ValueError(
-                f"`train_data_dir` must hold files whose splits can be told, got: {error}. Name them train-*."
+                f"`train_data_dir` must hold files whose splits can be told, got: {error}. Name them train-*, or give "
+                "--dataset_config_name."
             ) from error
         splits = {
             str(split): [Path(path).relative_to(copy).as_posix() for path in paths]
