@@ -237,3 +237,21 @@ def test_options_without_an_effect_are_refused(tmp_path, options):
         load(write(tmp_path, NESTED), **options)
     with pytest.raises(ValueError, match=f"`--{name}` must not be given for digits"):
         load_samples(DataArguments(dataset_name="digits", **options), (1, 8, 8))
+
+
+def test_links_that_multiply_and_deep_folders_end(tmp_path, monkeypatch):
+    write(tmp_path / "images", ["0.png"])
+    for level in range(40):
+        (tmp_path / f"level{level}").mkdir()
+        for link in "ab":
+            (tmp_path / f"level{level}" / link).symlink_to(tmp_path / f"level{level + 1}")
+    (tmp_path / "level40").mkdir()
+    (tmp_path / "images" / "links").symlink_to(tmp_path / "level0")
+    with pytest.raises(ValueError, match="at most 100 links to one folder"):
+        load(tmp_path / "images")
+    monkeypatch.chdir(write(tmp_path / "deep", ["0.png"]))
+    for _ in range(1500):
+        os.mkdir("d")
+        os.chdir("d")
+    (Path("1.png")).write_bytes(encode(picture(1)))
+    assert load(tmp_path / "deep").report.num_samples == 2

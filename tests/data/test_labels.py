@@ -24,7 +24,8 @@ from gan_diffusion.data.labels import natural_order, resolve_labels
     ],
 )
 def test_names_are_in_natural_order(names):
-    assert sorted(names[::-1], key=natural_order) == names
+    shuffled = names[::-1]
+    assert sorted(shuffled, key=natural_order) == names
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,17 @@
 """What a run tells about its data, from the command line."""
 
 import json
+from pathlib import Path
 
+import pytest
 from data_folders import encode, picture, write
 from PIL import Image
 from training_runs import make_recipe, run
 
+from gan_diffusion.training import train
 
-def test_a_run_tells_which_images_it_trains_on(tmp_path):
+
+def test_a_run_tells_which_images_it_trains_on(tmp_path, capsys):
     root = write(
         tmp_path / "My pets [1]", [f"{kind}/{number}.png" for kind in ("2", "10", "train") for number in range(4)]
     )
@@ -18,15 +22,18 @@ def test_a_run_tells_which_images_it_trains_on(tmp_path):
     recipe, output_dir = make_recipe("ddgan", tmp_path / "ddgan"), tmp_path / "run"
     options = ["--train_data_dir", f"{root}/", "--class_conditional", "--report_to", "none", "--max_train_steps", "1"]
 
-    refused = run(recipe, output_dir, *options)
-    assert refused.returncode != 0 and "1 unreadable images: 2/broken.jpg" in refused.stderr
-    inside = run(recipe, root / "run", *options)
-    assert "`output_dir` must lie outside" in inside.stderr and not (root / "run").exists()
+    def start(folder: Path, *more: str) -> None:
+        train("ddgan", ["--recipe", str(recipe), "--output_dir", str(folder), *options, *more])
 
+    with pytest.raises(ValueError, match="1 unreadable images: 2/broken.jpg"):
+        start(output_dir)
+    with pytest.raises(ValueError, match="`output_dir` must lie outside"):
+        start(root / "run")
+    assert not (root / "run").exists()
     options += ["--on_bad_image", "skip"]
-    preview = run(recipe, output_dir, *options, "--preview", "4")
-    assert preview.returncode == 0, preview.stderr
-    assert "Nothing was trained" in preview.stdout and Image.open(output_dir / "preview.png").size == (16, 16)
+    start(output_dir, "--preview", "4")
+    assert "Nothing was trained" in capsys.readouterr().out
+    assert Image.open(output_dir / "preview.png").size == (16, 16)
     assert not (output_dir / "model_index.json").exists()
 
     trained = run(recipe, output_dir, *options)

@@ -80,7 +80,9 @@ class _PixelBudget:
                 self.changed.notify_all()
 
 
-def check_images(storage: Storage, names: list[str], record_dir: Path | None, hidden: bool = True) -> list[ImageFacts]:
+def check_images(
+    storage: Storage, names: list[str], record_dir: Path | None, show_progress: bool = False
+) -> list[ImageFacts]:
     """
     Decodes images, all of them the first time and later those that changed.
 
@@ -89,7 +91,7 @@ def check_images(storage: Storage, names: list[str], record_dir: Path | None, hi
         names (`list[str]`): Their names.
         record_dir (`Path`, *optional*):
             Folder in which is recorded what was found, with size and time of each file. Default: no record.
-        hidden (`bool`, defaults to `True`): Show no progress bar.
+        show_progress (`bool`, defaults to `False`): Show a progress bar.
 
     Returns:
         `list[ImageFacts]`: what was found, in the order of the names.
@@ -103,7 +105,7 @@ def check_images(storage: Storage, names: list[str], record_dir: Path | None, hi
             found[name] = facts
     changed = [name for name in names if name not in found]
     budget = _PixelBudget(_MAX_PIXELS_AT_ONCE)
-    progress = tqdm(desc="Checking images", total=len(changed), unit="image", disable=hidden or not changed)
+    progress = tqdm(desc="Checking images", total=len(changed), unit="image", disable=not (show_progress and changed))
     try:
         with progress, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
             # In parts, so that Ctrl-C need not wait for all.

@@ -251,12 +251,12 @@ def _rows(storage: Storage, table: str) -> Iterator[dict[str, Any]]:
         if table.endswith(".csv"):
             yield from csv.DictReader(io.StringIO(text, newline=""), strict=True)
         else:
-            for number, line in enumerate(text.split("\n"), 1):
+            for line in text.split("\n"):
                 if not line.strip():
                     continue
                 row = json.loads(line)
                 if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is no object")
+                    raise json.JSONDecodeError("no object", line, 0)
                 yield row
     except (ValueError, RecursionError, csv.Error) as error:
         raise ValueError(f"`{table}` must be a readable table, got: {error}. Mend or remove it.") from error

@@ -28,7 +28,7 @@ def select_images(
     size: tuple[int, int],
     seed: int,
     record_dir: Path | None,
-    hidden: bool,
+    show_progress: bool,
 ) -> tuple[list[str], list[int] | None, DataReport]:
     """
     Decides which images are used, and with which labels.
@@ -40,7 +40,7 @@ def select_images(
         size (`tuple[int, int]`): Height and width that they get.
         seed (`int`): Seed of the random subset.
         record_dir (`Path`, *optional*): See [`~data.check.check_images`].
-        hidden (`bool`): Show no progress bar.
+        show_progress (`bool`): Show a progress bar.
 
     Returns:
         tuple: names, numbers of the classes or `None`, and the account of both.
@@ -54,7 +54,7 @@ def select_images(
     if arguments.max_train_samples is not None and arguments.max_train_samples < len(chosen):
         chosen = sorted(np.random.default_rng(seed).permutation(len(chosen))[: arguments.max_train_samples].tolist())
         rules.append(f"{len(chosen)} of {len(listing.names)} images are used, drawn at random with seed {seed}")
-    facts = check_images(listing.storage, [listing.names[index] for index in chosen], record_dir, hidden)
+    facts = check_images(listing.storage, [listing.names[index] for index in chosen], record_dir, show_progress)
     bad = [(listing.names[index], fact.problem) for index, fact in zip(chosen, facts, strict=True) if fact.problem]
     bad += [(name, "a format that is not supported") for name in listing.foreign]
     if bad:

@@ -229,7 +229,7 @@ def load_samples(
     sample_shape: tuple[int, ...],
     seed: int = 0,
     output_dir: str | Path | None = None,
-    hidden: bool = True,
+    show_progress: bool = False,
 ) -> Samples:
     """
     Opens the data that the options name. Images are all decoded once, so that none fails later.
@@ -241,7 +241,7 @@ def load_samples(
         output_dir (`str` or `Path`, *optional*):
             Folder of the run. It may not lie in the data. It holds a record of the images that were checked, which are
             not decoded again. Default: no record.
-        hidden (`bool`, defaults to `True`): Show no progress bar.
+        show_progress (`bool`, defaults to `False`): Show a progress bar.
 
     Returns:
         [`~data.Samples`]: samples of the shape that the model takes.
@@ -258,7 +258,7 @@ def load_samples(
             f"`recipe` must be one for images, got one whose model takes vectors of {sample_shape[0]} values."
         )
     else:
-        dataset = _open_images(arguments, sample_shape, seed, record_dir, hidden)
+        dataset = _open_images(arguments, sample_shape, seed, record_dir, show_progress)
     if arguments.stack_channels:
         dataset = StackedSamples(dataset, sample_shape[0], seed)
     shape = tuple(dataset.__getitems__([0])["samples"].shape[1:])
@@ -286,13 +286,13 @@ def _embedded(arguments: DataArguments, seed: int) -> TensorSamples:
 
 
 def _open_images(
-    arguments: DataArguments, sample_shape: tuple[int, ...], seed: int, record_dir: Path | None, hidden: bool
+    arguments: DataArguments, sample_shape: tuple[int, ...], seed: int, record_dir: Path | None, show_progress: bool
 ) -> ImageSamples:
     if arguments.dataset_name is not None:
         listing = open_hub_dataset(arguments)
     else:
         listing = open_data_folder(arguments, record_dir)
     channels, size = 1 if arguments.stack_channels else sample_shape[0], (sample_shape[1], sample_shape[2])
-    names, labels, report = select_images(listing, arguments, channels, size, seed, record_dir, hidden)
+    names, labels, report = select_images(listing, arguments, channels, size, seed, record_dir, show_progress)
     pixel_range = None if arguments.pixel_range is None else (arguments.pixel_range[0], arguments.pixel_range[1])
     return ImageSamples(listing.storage, names, report, channels, size, arguments.resize_mode, pixel_range, labels)

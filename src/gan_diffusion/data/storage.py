@@ -8,6 +8,7 @@ import os
 import stat
 import tarfile
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
@@ -34,6 +35,8 @@ _SYSTEM_NAMES = {
 }
 # What shows that a folder was written by a training run of this library.
 _RUN_FILES = {"model_index.json", "training-images.png"}
+# A folder may be linked several times. Links to links to folders multiply without end.
+_MAX_VISITS = 100
 
 HIDDEN = "hidden files and folders"
 SYSTEM = "files of the operating system"
@@ -101,22 +104,27 @@ class FolderStorage:
         self.files: dict[str, FileStat] = {}
         self.left_out: dict[str, list[str]] = {}
         self._output_dir = None if output_dir is None else os.path.realpath(output_dir)
-        self._walk("", ())
+        self._visits: Counter[tuple[int, int]] = Counter()
+        pending: list[tuple[str, tuple]] = [("", ())]
+        while pending:
+            pending += self._read(*pending.pop())
 
-    def _walk(self, folder: str, parents: tuple[tuple[int, int], ...]) -> None:
+    def _read(self, folder: str, parents: tuple) -> list[tuple[str, tuple]]:
+        """Notes the files of a folder, and gives its subfolders with the folders that they lie in."""
         path = os.path.join(self.root, folder)
         try:
             entries = sorted(os.scandir(path), key=lambda entry: entry.name)
-            here = os.stat(path)
+            status = os.stat(path)
         except OSError as error:
             raise ValueError(f"`train_data_dir` must be a folder that can be read, got: {error}.") from error
-        reason = None
-        if (here.st_dev, here.st_ino) in parents:
-            reason = "a link back to a folder that it lies in"
-        elif os.path.realpath(path) == self._output_dir:
-            reason = "the output folder of this run"
-        elif _RUN_FILES & {entry.name for entry in entries}:
-            reason = "written by a training run"
+        here = status.st_dev, status.st_ino
+        self._visits[here] += 1
+        if self._visits[here] > _MAX_VISITS:
+            raise ValueError(
+                f"`train_data_dir` must hold at most {_MAX_VISITS} links to one folder, got more to {folder!r}. Remove "
+                "links."
+            )
+        reason = self._no_data_folder(path, {entry.name for entry in entries}, here in parents)
         if reason is not None and not folder:
             raise ValueError(
                 f"`train_data_dir` must be a folder of training data, got {str(self.root)!r}, {reason}. Name another "
@@ -124,24 +132,36 @@ class FolderStorage:
             )
         if reason is not None:
             self.left_out.setdefault(reason, []).append(folder)
-            return
-        for entry in entries:
-            name = folder + entry.name
-            reason = _no_data(entry.name)
-            if reason is not None:
-                self.left_out.setdefault(reason, []).append(name)
-                continue
-            try:
-                found = entry.stat()
-            except OSError:  # A link to nothing. Opening it will say so, if it has the name of an image.
-                self.files[name] = FileStat(0, "")
-                continue
-            if stat.S_ISDIR(found.st_mode):
-                self._walk(f"{name}/", (*parents, (here.st_dev, here.st_ino)))
-            elif stat.S_ISREG(found.st_mode):
-                self.files[name] = FileStat(found.st_size, str(found.st_mtime_ns))
-            else:
-                self.left_out.setdefault("pipes, sockets and devices", []).append(name)
+            return []
+        return [(name, (*parents, here)) for name in [self._add(folder, entry) for entry in entries] if name]
+
+    def _no_data_folder(self, path: str, names: set[str], is_circle: bool) -> str | None:
+        """Why a folder is left out, or `None`."""
+        if is_circle:
+            return "a link back to a folder that it lies in"
+        if os.path.realpath(path) == self._output_dir:
+            return "the output folder of this run"
+        return "written by a training run" if names & _RUN_FILES else None
+
+    def _add(self, folder: str, entry: os.DirEntry) -> str | None:
+        """Notes a file. The name of a subfolder, ending with "/", is given back."""
+        name = folder + entry.name
+        reason = _no_data(entry.name)
+        if reason is not None:
+            self.left_out.setdefault(reason, []).append(name)
+            return None
+        try:
+            status = entry.stat()
+        except OSError:  # A link to nothing. Opening it will say so, if it has the name of an image.
+            self.files[name] = FileStat(0, "")
+            return None
+        if stat.S_ISDIR(status.st_mode):
+            return f"{name}/"
+        if stat.S_ISREG(status.st_mode):
+            self.files[name] = FileStat(status.st_size, str(status.st_mtime_ns))
+        else:
+            self.left_out.setdefault("pipes, sockets and devices", []).append(name)
+        return None
 
     def open(self, name: str) -> BinaryIO:
         """Opens a file for reading."""

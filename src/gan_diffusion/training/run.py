@@ -133,8 +133,8 @@ def _open_data(arguments: TrainingArguments, recipe: Recipe, accelerator: Accele
         raise ValueError(f"`resolution` must not be given for vectors, which recipe {recipe.name!r} is for.")
     output_dir = Path(arguments.run.output_dir)
     with accelerator.main_process_first():
-        hidden = not accelerator.is_local_main_process
-        dataset = load_samples(arguments.data, sample_shape, options.seed, output_dir, hidden)
+        first = accelerator.is_local_main_process
+        dataset = load_samples(arguments.data, sample_shape, options.seed, output_dir, show_progress=first)
     data = EndlessBatches(
         dataset,
         options.train_batch_size,
