@@ -110,3 +110,27 @@ def test_digits():
     digits = load_digits()
     assert digits.samples.shape == (1797, 1, 8, 8) and digits.num_classes == 10
     assert digits.samples.min() == -1 and digits.samples.max() == 1
+
+
+def test_embedded_data_gives_an_account_of_itself():
+    digits = load_samples(arguments(dataset_name="digits"), (1, 8, 8))
+    report = digits.report
+    assert (report.num_samples, report.sizes, sum(report.classes.values())) == (1797, "8x8 pixels", 1797)
+    assert digits.class_names == list(report.classes) == list("0123456789")
+    assert report.identity == load_samples(arguments(dataset_name="digits"), (1, 8, 8), seed=1).report.identity
+    points = [load_samples(arguments(dataset_name="gaussians-25"), (2,), seed=seed).report for seed in (0, 0, 1)]
+    assert points[0].identity == points[1].identity != points[2].identity and len(points[0].classes) == 25
+
+
+def test_a_subset_of_embedded_data_is_drawn_by_the_seed():
+    options = arguments(dataset_name="digits", max_train_samples=20)
+    first, again, other = (load_samples(options, (1, 8, 8), seed=seed) for seed in (0, 0, 1))
+    assert (
+        len(first) == 20
+        and torch.equal(first.samples, again.samples)
+        and not torch.equal(first.samples, other.samples)
+    )
+    assert first.report.identity == again.report.identity != other.report.identity
+    assert first.num_classes == 10 and sum(first.report.classes.values()) == 20
+    place = int(first.name(7).removeprefix("sample "))
+    assert torch.equal(load_digits().samples[place], first.samples[7])

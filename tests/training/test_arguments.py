@@ -169,12 +169,12 @@ def test_other_data_leaves_what_described_the_recipes_data(recipe):
     data = parse(name, "--train_data_dir", "folder", "--label_column", "class").data
     assert (data.dataset_name, data.dataset_config_name, data.train_data_dir) == (None, None, "folder")
     assert (data.image_column, data.label_column, data.dataset_split) == ("image", "class", "train")
-    assert (data.stack_channels, data.resize_mode, data.random_flip) == (False, "resize", True)
+    assert (data.stack_channels, data.resize_mode, data.random_flip) == (False, "crop", True)
     assert len(parse(name, "--train_data_dir", "folder").notes) == 7
     kept = parse(name).data
     assert (kept.image_column, kept.stack_channels, kept.resize_mode) == ("img", True, "pad")
     other = parse(name, "--dataset_name", "digits").data
-    assert (other.dataset_name, other.dataset_config_name, other.resize_mode) == ("digits", None, "resize")
+    assert (other.dataset_name, other.dataset_config_name, other.resize_mode) == ("digits", None, "crop")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@
 from .arguments import DataArguments
 from .batch import Batch, Samples
 from .loader import EndlessBatches
+from .report import DataReport
 from .sources import load_samples
 
 
-__all__ = ["Batch", "DataArguments", "EndlessBatches", "Samples", "load_samples"]
+__all__ = ["Batch", "DataArguments", "DataReport", "EndlessBatches", "Samples", "load_samples"]

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 
 from ..kernels.noising import pixels_to_images
+from .report import DataReport
 
 
 class Samples(Protocol):
@@ -18,14 +19,26 @@ class Samples(Protocol):
 
     Attributes:
         num_classes (`int`, *optional*): Number of classes; `None` without labels.
+        class_names (`list[str]`, *optional*): Their names.
+        report ([`~data.DataReport`]): What the data is.
     """
 
     num_classes: int | None
+    class_names: list[str] | None
+
+    @property
+    def report(self) -> DataReport:
+        """What the data is."""
+        ...
 
     def __len__(self) -> int: ...
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
         """Gives `samples` (B, ...), float in [-1, 1] or uint8 pixels, and `class_labels` (B,) if there are labels."""
+        ...
+
+    def name(self, index: int) -> str:
+        """The file or row of a sample."""
         ...
 
 

@@ -74,22 +74,35 @@ class EndlessBatches:
         first, stride = first_position + self.rank * self.batch_size, self.num_processes * self.batch_size
         loader = DataLoader(
             self.dataset,  # pyright: ignore[reportArgumentType] (it needs no more than the protocol has)
-            batch_sampler=(self._places(position)[0].tolist() for position in count(first, stride)),
+            batch_sampler=(self._places(position, self.batch_size)[0].tolist() for position in count(first, stride)),
             num_workers=self.num_workers,
             collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType] (`__getitems__` gives a batch)
             generator=torch.Generator().manual_seed(self.seed),  # Keeps the loader off the global random state.
         )
         step: list[Batch] = []
         for position, items in zip(count(first, stride), loader, strict=False):
-            step.append(self._batch(items, self._places(position)[1]))
+            step.append(self._batch(items, self._places(position, self.batch_size)[1]))
             if len(step) == self.batches_per_step:
                 yield step
                 step = []
 
-    def _places(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """Indices of the samples of the batch that begins at `position`, and which of them are mirrored."""
-        passes, places = np.divmod(np.arange(position, position + self.batch_size), len(self.dataset))
-        indices, mirrored = np.empty(self.batch_size, dtype=np.int64), np.empty(self.batch_size, dtype=bool)
+    def first_samples(self, count: int) -> tuple[list[int], Batch]:
+        """
+        The samples that a training sees first, of all processes together.
+
+        Args:
+            count (`int`): How many.
+
+        Returns:
+            pair of `list[int]` and [`Batch`]: their numbers in the dataset, and the samples as the networks get them.
+        """
+        indices, mirrored = self._places(0, count)
+        return indices.tolist(), self._batch(self.dataset.__getitems__(indices.tolist()), mirrored)
+
+    def _places(self, position: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the `count` samples from `position` on, and which of them are mirrored."""
+        passes, places = np.divmod(np.arange(position, position + count), len(self.dataset))
+        indices, mirrored = np.empty(count, dtype=np.int64), np.empty(count, dtype=bool)
         for number in np.unique(passes):
             order, flips = _order(len(self.dataset), self.seed, int(number))
             here = passes == number

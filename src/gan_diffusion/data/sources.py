@@ -1,25 +1,25 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Where samples come from: embedded sets, Hub datasets, image folders and parquet files."""
+"""Data sets: embedded ones, and images from files or the Hub."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.data import Dataset
 
-from .arguments import DataArguments
+from .arguments import DataArguments, check_unused
 from .batch import Samples
-from .images import IMAGE_EXTENSIONS, decode_image
+from .folders import open_data_folder
+from .images import decode_image
+from .report import DataReport, make_identity
+from .selection import select_images
+from .storage import Storage
+from .tables import open_hub_dataset
 from .toy import gaussian_grid_centers, sample_gaussian_grid
-
-
-if TYPE_CHECKING:
-    import datasets
 
 
 class TensorSamples(Dataset):
@@ -29,12 +29,53 @@ class TensorSamples(Dataset):
     Args:
         samples (`torch.Tensor` of shape (N, ...)): Float in [-1, 1] or uint8; vectors too.
         class_labels (`torch.Tensor` of shape (N,), *optional*): Class indices.
+        class_names (`list[str]`, *optional*): Names of the classes. Default: their numbers.
+        source (`str`, defaults to `"tensor"`): What the samples are, for people.
+        value_range (`str`, *optional*): What the values mean, for people. Default: the lowest and the highest.
     """
 
-    def __init__(self, samples: torch.Tensor, class_labels: torch.Tensor | None = None):
+    def __init__(
+        self,
+        samples: torch.Tensor,
+        class_labels: torch.Tensor | None = None,
+        class_names: list[str] | None = None,
+        source: str = "tensor",
+        value_range: str | None = None,
+    ):
         self.samples = samples
         self.class_labels = class_labels
-        self.num_classes = None if class_labels is None else int(class_labels.max()) + 1
+        if class_labels is not None and class_names is None:
+            class_names = [str(number) for number in range(int(class_labels.max()) + 1)]
+        self.class_names = class_names
+        self.num_classes = None if class_names is None else len(class_names)
+        self.numbers = torch.arange(len(samples))
+        self.source = source
+        self.value_range = value_range
+
+    @property
+    def report(self) -> DataReport:
+        """What the data is."""
+        classes = None
+        if self.class_labels is not None and self.class_names is not None:
+            counts = torch.bincount(self.class_labels, minlength=len(self.class_names)).tolist()
+            classes = dict(zip(self.class_names, counts, strict=True))
+        low, high = (0, 0) if len(self) == 0 else (self.samples.min().item(), self.samples.max().item())
+        shape = self.samples.shape[1:]
+        return DataReport(
+            self.source,
+            make_identity([(self.source, number) for number in self.numbers.tolist()]),
+            len(self),
+            "x".join(map(str, shape[:0:-1])) + " pixels" if len(shape) == 3 else f"vectors of {shape.numel()} values",
+            self.value_range or f"from {low:g} to {high:g}",
+            classes,
+        )
+
+    def select(self, numbers: torch.Tensor) -> "TensorSamples":
+        """The samples with these numbers (int64), in this order."""
+        labels = None if self.class_labels is None else self.class_labels[numbers]
+        chosen = TensorSamples(self.samples[numbers], labels, self.class_names, self.source, self.value_range)
+        chosen.numbers = self.numbers[numbers]
+        return chosen
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -45,6 +86,10 @@ class TensorSamples(Dataset):
         if self.class_labels is not None:
             items["class_labels"] = self.class_labels[index]
         return items
+
+    def name(self, index: int) -> str:
+        """The number of a sample in the whole data set."""
+        return f"sample {int(self.numbers[index])}"
 
 
 class GaussianGrid25(TensorSamples):
@@ -64,73 +109,67 @@ class GaussianGrid25(TensorSamples):
     def __init__(self, length: int = 100_000, seed: int = 0):
         if length < 1:
             raise ValueError(f"`length` must be at least 1, got {length}.")
-        super().__init__(*sample_gaussian_grid(length, torch.Generator().manual_seed(seed)))
-        self.num_classes = len(gaussian_grid_centers())
+        modes = [str(number) for number in range(len(gaussian_grid_centers()))]
+        points = sample_gaussian_grid(length, torch.Generator().manual_seed(seed))
+        super().__init__(*points, modes, f"{length} points of gaussians-25, drawn with seed {seed}")
 
 
 class ImageSamples(Dataset):
     """
-    Images of a Hugging Face dataset, decoded when a batch asks for them.
+    Images that are decoded when a batch asks for them.
 
     Args:
-        dataset (`datasets.Dataset`): With an image column.
-        image_column (`str`): Name of that column.
-        label_column (`str`): Name of the column of labels.
+        storage ([`~data.storage.Storage`]): Where they are.
+        names (`list[str]`): Their names.
+        report ([`DataReport`]): What the data is.
         channels (`int`): Channels of the images, see [`~data.images.to_array`].
         size (`tuple[int, int]`): Height and width of the images.
-        resize_mode (`str`): How they get that size.
-
-    Raises:
-        ValueError: If a column is missing or has the wrong type.
+        resize_mode (`str`, defaults to `"crop"`): How they get that size.
+        pixel_range (`tuple[float, float]`, *optional*): Values that become black and white.
+        class_labels (`list[int]`, *optional*): Numbers of their classes.
     """
 
     def __init__(
         self,
-        dataset: "datasets.Dataset",
-        image_column: str,
-        label_column: str,
+        storage: Storage,
+        names: list[str],
+        report: DataReport,
         channels: int,
         size: tuple[int, int],
-        resize_mode: str,
+        resize_mode: str = "crop",
+        pixel_range: tuple[float, float] | None = None,
+        class_labels: list[int] | None = None,
     ):
-        import datasets
-
-        if image_column not in dataset.column_names:
-            raise ValueError(f"`image_column` must be one of {dataset.column_names}, got {image_column!r}.")
-        if not isinstance(dataset.features[image_column], datasets.Image):
-            raise ValueError(
-                f"`image_column` must name a column of images, got {image_column!r}, which holds "
-                f"{dataset.features[image_column]}."
-            )
-        # Decoding here rather than in the dataset lets an unreadable file be named.
-        self.dataset = dataset.cast_column(image_column, datasets.Image(decode=False))
-        self.image_column = image_column
-        self.label_column = label_column
+        self.storage = storage
+        self.names = names
+        self.report = report
         self.channels = channels
         self.size = size
         self.resize_mode = resize_mode
-        labels = dataset.features.get(label_column)
-        self.num_classes = len(labels.names) if isinstance(labels, datasets.ClassLabel) else None
+        self.pixel_range = pixel_range
+        self.class_labels = None if class_labels is None else torch.tensor(class_labels)
+        self.class_names = None if report.classes is None else list(report.classes)
+        self.num_classes = None if self.class_names is None else len(self.class_names)
 
     def __len__(self) -> int:
-        return len(self.dataset)
+        return len(self.names)
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        rows = self.dataset[list(indices)]
-        images = [
-            decode_image(
-                entry["path"] if entry["bytes"] is None else entry["bytes"],
-                entry["path"] or f"number {index} of the dataset",
-                self.channels,
-                self.size,
-                self.resize_mode,
-            )
-            for entry, index in zip(rows[self.image_column], indices, strict=True)
-        ]
-        items = {"samples": torch.from_numpy(np.stack(images))}
-        if self.num_classes is not None:
-            items["class_labels"] = torch.as_tensor(rows[self.label_column])
+        items = {"samples": torch.from_numpy(np.stack([self._read(self.names[index]) for index in indices]))}
+        if self.class_labels is not None:
+            items["class_labels"] = self.class_labels[list(indices)]
         return items
+
+    def _read(self, name: str) -> np.ndarray:
+        try:
+            with self.storage.open(name) as stream:
+                return decode_image(stream, name, self.channels, self.size, self.resize_mode, self.pixel_range)
+        except OSError as error:
+            raise ValueError(f"`{name}` must be readable during the whole training, got: {error.strerror}.") from error
+
+    def name(self, index: int) -> str:
+        """The file or row of a sample."""
+        return self.names[index]
 
 
 class StackedSamples(Dataset):
@@ -147,6 +186,7 @@ class StackedSamples(Dataset):
     """
 
     num_classes: int | None = None
+    class_names: list[str] | None = None
 
     def __init__(self, dataset: Samples, num_channels: int, seed: int):
         self.dataset = dataset
@@ -156,6 +196,10 @@ class StackedSamples(Dataset):
             for _ in range(num_channels)
         ]
         self.members = torch.stack(orders, dim=1)
+        rule = f"each sample is {num_channels} of {len(dataset)} grey images, drawn at random, and has no label"
+        self.report = replace(
+            dataset.report, num_samples=len(self.members), classes=None, rules=[*dataset.report.rules, rule]
+        )
 
     def __len__(self) -> int:
         return len(self.members)
@@ -165,6 +209,10 @@ class StackedSamples(Dataset):
         images = self.dataset.__getitems__(members.flatten().tolist())["samples"]
         return {"samples": images.reshape(*members.shape, *images.shape[-2:])}
 
+    def name(self, index: int) -> str:
+        """The files or rows of a sample."""
+        return ", ".join(self.dataset.name(int(member)) for member in self.members[index])
+
 
 def load_digits() -> TensorSamples:
     """The 1797 handwritten digits of scikit-learn (UCI), 8x8 grey in [-1, 1], with their labels."""
@@ -172,17 +220,28 @@ def load_digits() -> TensorSamples:
 
     pixels, labels = load_sklearn_digits(return_X_y=True)
     images = torch.from_numpy(pixels).float().view(-1, 1, 8, 8) / 8.0 - 1.0
-    return TensorSamples(images, torch.from_numpy(labels))
+    values = "from 0 to 16, which become -1 and 1"
+    return TensorSamples(images, torch.from_numpy(labels), source="digits of scikit-learn", value_range=values)
 
 
-def load_samples(arguments: DataArguments, sample_shape: tuple[int, ...], seed: int = 0) -> Samples:
+def load_samples(
+    arguments: DataArguments,
+    sample_shape: tuple[int, ...],
+    seed: int = 0,
+    output_dir: str | Path | None = None,
+    show_progress: bool = False,
+) -> Samples:
     """
-    Opens the data that the options name.
+    Opens the data that the options name. Images are all decoded once, so that none fails later.
 
     Args:
         arguments ([`DataArguments`]): The options.
         sample_shape (`tuple[int, ...]`): What the model takes: (C, H, W) or (D,).
         seed (`int`, defaults to 0): Seed of data that is drawn.
+        output_dir (`str` or `Path`, *optional*):
+            Folder of the run. It may not lie in the data. It holds a record of the images that were checked, which are
+            not decoded again. Default: no record.
+        show_progress (`bool`, defaults to `False`): Show a progress bar.
 
     Returns:
         [`~data.Samples`]: samples of the shape that the model takes.
@@ -191,26 +250,15 @@ def load_samples(arguments: DataArguments, sample_shape: tuple[int, ...], seed: 
         ValueError: If the data is missing, empty or unreadable, does not fit the model, or has no labels although
             class-conditional training was asked for.
     """
-    channels = 1 if arguments.stack_channels else sample_shape[0]
-    if arguments.dataset_name == "digits":
-        dataset = load_digits()
-    elif arguments.dataset_name == "gaussians-25":
-        dataset = GaussianGrid25(seed=seed)
+    record_dir = None if output_dir is None else Path(output_dir)
+    if arguments.dataset_name in ("digits", "gaussians-25"):
+        dataset = _embedded(arguments, seed)
     elif len(sample_shape) != 3:
         raise ValueError(
             f"`recipe` must be one for images, got one whose model takes vectors of {sample_shape[0]} values."
         )
     else:
-        dataset = ImageSamples(
-            _open_images(arguments),
-            arguments.image_column,
-            arguments.label_column,
-            channels=channels,
-            size=(sample_shape[1], sample_shape[2]),
-            resize_mode=arguments.resize_mode,
-        )
-    if len(dataset) == 0:
-        raise ValueError("`dataset_name` or `train_data_dir` must name at least one sample, got none.")
+        dataset = _open_images(arguments, sample_shape, seed, record_dir, show_progress)
     if arguments.stack_channels:
         dataset = StackedSamples(dataset, sample_shape[0], seed)
     shape = tuple(dataset.__getitems__([0])["samples"].shape[1:])
@@ -218,60 +266,33 @@ def load_samples(arguments: DataArguments, sample_shape: tuple[int, ...], seed: 
         raise ValueError(
             f"`recipe` must be one for samples of shape {shape}, as the data has, got one for {sample_shape}."
         )
-    if arguments.random_flip and len(shape) != 3:
-        raise ValueError("`random_flip` must be off for vectors, got on. Only images are mirrored.")
+    if len(shape) != 3 and (arguments.random_flip or arguments.preview is not None):
+        name = "random_flip" if arguments.random_flip else "preview"
+        raise ValueError(f"`{name}` must not be given for vectors. It is for images.")
     if arguments.class_conditional and dataset.num_classes is None:
-        raise ValueError(
-            f"`class_conditional` must be off for data without labels, got on, and no class column "
-            f"{arguments.label_column!r}. Name the column by `label_column`."
-        )
+        raise ValueError("`class_conditional` must be off for `stack_channels`, got on. Such images have no labels.")
     return dataset
 
 
-def _open_images(arguments: DataArguments) -> "datasets.Dataset":
-    """The Hugging Face dataset that the options name."""
-    from datasets import load_dataset
+def _embedded(arguments: DataArguments, seed: int) -> TensorSamples:
+    unused = ("dataset_config_name", "dataset_split", "image_column", "label_column", "resize_mode", "pixel_range")
+    check_unused(arguments, str(arguments.dataset_name), *unused)
+    dataset = load_digits() if arguments.dataset_name == "digits" else GaussianGrid25(seed=seed)
+    count = arguments.max_train_samples
+    if count is None or count >= len(dataset):
+        return dataset
+    numbers = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(seed))[:count]
+    return dataset.select(numbers.sort().values)
 
-    if arguments.dataset_name is None:
-        source = _open_folder(str(arguments.train_data_dir), arguments.cache_dir)
+
+def _open_images(
+    arguments: DataArguments, sample_shape: tuple[int, ...], seed: int, record_dir: Path | None, show_progress: bool
+) -> ImageSamples:
+    if arguments.dataset_name is not None:
+        listing = open_hub_dataset(arguments)
     else:
-        source = load_dataset(
-            arguments.dataset_name,
-            arguments.dataset_config_name,
-            split=arguments.dataset_split,
-            cache_dir=arguments.cache_dir,
-        )
-    if arguments.max_train_samples is not None:
-        source = source.select(range(min(arguments.max_train_samples, len(source))))
-    return source
-
-
-def _open_folder(folder: str, cache_dir: str | None) -> "datasets.Dataset":
-    """An image folder or a folder of parquet files as a dataset, its image files checked first."""
-    from datasets import load_dataset
-
-    root = Path(folder)
-    if not root.is_dir():
-        raise ValueError(f"`train_data_dir` must be a folder, got {folder!r}.")
-    parquet = sorted(str(file) for file in root.rglob("*.parquet"))
-    if parquet:
-        return load_dataset("parquet", data_files=parquet, split="train", cache_dir=cache_dir)
-    files = sorted(file for file in root.rglob("*") if file.suffix.lower() in IMAGE_EXTENSIONS)
-    if not files:
-        raise ValueError(
-            f"`train_data_dir` must hold images ({', '.join(IMAGE_EXTENSIONS)}) or parquet files, got {folder!r} with none."
-        )
-    broken = []
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                image.verify()
-        except Exception as error:  # Pillow's decoders raise many kinds.
-            broken.append(f"{file} ({error})")
-    if broken:
-        more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
-        raise ValueError(
-            f"`train_data_dir` must hold readable images, got {len(broken)} unreadable images: "
-            f"{'; '.join(broken[:5])}{more}. Mend or remove them."
-        )
-    return load_dataset("imagefolder", data_dir=folder, split="train", cache_dir=cache_dir)
+        listing = open_data_folder(arguments, record_dir)
+    channels, size = 1 if arguments.stack_channels else sample_shape[0], (sample_shape[1], sample_shape[2])
+    names, labels, report = select_images(listing, arguments, channels, size, seed, record_dir, show_progress)
+    pixel_range = None if arguments.pixel_range is None else (arguments.pixel_range[0], arguments.pixel_range[1])
+    return ImageSamples(listing.storage, names, report, channels, size, arguments.resize_mode, pixel_range, labels)

@@ -11,7 +11,7 @@ from .arguments import DDGANArguments, DiffusionGANArguments, SPIGANArguments
 from .augmentation import AdaptiveAugmentation
 from .objectives import DDGANObjective, DiffusionGANObjective, Objective, SPIGANObjective
 from .parsing import parse_arguments
-from .run import TrainingRun
+from .run import TrainingRun, preview
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,10 @@ def train(method: str, argv: Sequence[str] | None = None, prog: str | None = Non
         ValueError: If the recipe, the data, the output folder or the saved model to start from cannot be used.
     """
     entry = METHODS[method]
-    run = TrainingRun.prepare(parse_arguments(entry.arguments, entry.description, argv, prog))
+    arguments = parse_arguments(entry.arguments, entry.description, argv, prog)
+    if arguments.data.preview is not None:
+        preview(arguments)
+        return
+    run = TrainingRun.prepare(arguments)
     pipeline = load_class(entry.pipeline)(run.generator, run.scheduler, id2label=run.id2label)
     run.train(entry.objective(run), pipeline)

@@ -11,11 +11,13 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers import DiffusionPipeline, ModelMixin
-from diffusers.utils import logging
 
 from ..data.batch import Samples
 from ..data.loader import EndlessBatches
+from ..data.preview import save_preview
+from ..data.report import write_json
 from ..data.sources import load_samples
+from ..data.storage import check_output_folder
 from ..publishing import save_repository
 from ..recipes import Recipe
 from .accelerator import make_accelerator
@@ -26,7 +28,9 @@ from .pretrained import load_pretrained
 from .record import RECORD_NAME, describe_start, make_record, notes_on_repeating, summarize, write_record
 
 
-logger = logging.get_logger(__name__)
+# Training images in the picture that each run saves: 64, or as many as make a picture of 4096x4096 pixels.
+_PREVIEW_IMAGES = 64
+_PREVIEW_PIXELS = 4096 * 4096
 
 
 @dataclass
@@ -70,29 +74,20 @@ class TrainingRun:
         Raises:
             ValueError: If the recipe, the data, the output folder or the saved model to start from cannot be used.
         """
+        check_output_folder(arguments.data.train_data_dir, arguments.run.output_dir)
         recipe = Recipe.load(arguments.run.recipe)
         accelerator = make_accelerator(arguments)
-        with torch.device("meta"):
-            sample_shape = _build(recipe, arguments, "generator").sample_shape
-        if arguments.data.resolution is not None and len(sample_shape) != 3:
-            raise ValueError(f"`resolution` must not be given for vectors, which recipe {recipe.name!r} is for.")
-        with accelerator.main_process_first():
-            dataset = load_samples(arguments.data, sample_shape, arguments.optimization.seed)
-        components, fine_tuned_from, lines = _make_components(recipe, arguments, accelerator, dataset)
-        record = make_record(arguments, recipe, components, dataset, fine_tuned_from)
+        data = _open_data(arguments, recipe, accelerator)
+        components, fine_tuned_from, lines = _make_components(recipe, arguments, accelerator, data.dataset)
+        record = make_record(arguments, recipe, components, data.dataset, fine_tuned_from)
         start = describe_start(arguments, accelerator)
         record["left_out"] += notes_on_repeating(recipe, record, start)
         num_classes = recipe.config("generator").get("num_class_embeds")
         if num_classes is not None and not arguments.data.class_conditional:
             record["left_out"].append(f"The recipe's {num_classes} classes are left out: class_conditional is off.")
         if accelerator.is_main_process:
-            report = getattr(dataset, "report", None)
-            data_lines = [f"Data: {len(dataset)} samples"] if report is None else report.lines()
-            print(*summarize(record, start, arguments.run.output_dir), *data_lines, *lines, sep="\n", flush=True)
-        return cls(
-            arguments, recipe, accelerator, _batches(arguments, accelerator, dataset), **components, record=record,
-            start=start,
-        )  # fmt: skip
+            print(*summarize(record, start, arguments.run.output_dir), *lines, sep="\n", flush=True)
+        return cls(arguments, recipe, accelerator, data, **components, record=record, start=start)
 
     @property
     def id2label(self) -> dict[int, str] | None:
@@ -128,9 +123,38 @@ class TrainingRun:
         return complete
 
 
-def _batches(arguments: TrainingArguments, accelerator: Accelerator, dataset: Samples) -> EndlessBatches:
+def preview(arguments: TrainingArguments) -> None:
+    """
+    Writes the first training images to `preview.png` in the output folder, and trains nothing.
+
+    Args:
+        arguments ([`TrainingArguments`]): Options, with the number of images.
+
+    Raises:
+        ValueError: If the recipe, the data or the output folder cannot be used.
+    """
+    check_output_folder(arguments.data.train_data_dir, arguments.run.output_dir)
+    accelerator = make_accelerator(arguments)
+    data = _open_data(arguments, Recipe.load(arguments.run.recipe), accelerator)
+    if accelerator.is_main_process:
+        file = Path(arguments.run.output_dir) / "preview.png"
+        count = save_preview(data, arguments.data.preview or 1, file)
+        print(f"Wrote {count} training images to {file}, and their names to preview.json. Nothing was trained.")
+    accelerator.end_training()
+
+
+def _open_data(arguments: TrainingArguments, recipe: Recipe, accelerator: Accelerator) -> EndlessBatches:
+    """The batches; what they hold is printed and saved, with a picture of the first images."""
     options = arguments.optimization
-    return EndlessBatches(
+    with torch.device("meta"):
+        sample_shape = _build(recipe, arguments, "generator").sample_shape
+    if arguments.data.resolution is not None and len(sample_shape) != 3:
+        raise ValueError(f"`resolution` must not be given for vectors, which recipe {recipe.name!r} is for.")
+    output_dir = Path(arguments.run.output_dir)
+    with accelerator.main_process_first():
+        first = accelerator.is_local_main_process
+        dataset = load_samples(arguments.data, sample_shape, options.seed, output_dir, show_progress=first)
+    data = EndlessBatches(
         dataset,
         options.train_batch_size,
         batches_per_step=options.gradient_accumulation_steps,
@@ -141,6 +165,13 @@ def _batches(arguments: TrainingArguments, accelerator: Accelerator, dataset: Sa
         rank=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
+    if accelerator.is_main_process:
+        print("\n".join(dataset.report.lines()))
+        write_json(output_dir / "data.json", dataset.report.to_dict())
+        if len(sample_shape) == 3 and arguments.data.preview is None:
+            count = min(_PREVIEW_IMAGES, max(1, _PREVIEW_PIXELS // (sample_shape[1] * sample_shape[2])))
+            save_preview(data, count, output_dir / "training-images.png")
+    return data
 
 
 def _make_components(
