@@ -4,7 +4,7 @@
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,8 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from training_runs import make_recipe
 
+from gan_diffusion import data
+from gan_diffusion.data.sources import TensorSamples
 from gan_diffusion.pipelines import load_pipeline
 from gan_diffusion.recipes import Recipe
 from gan_diffusion.training import METHODS, export_checkpoint, train
@@ -21,21 +23,6 @@ from gan_diffusion.training import run as run_module
 
 
 PARTS = ("generator", "discriminator")
-
-
-@dataclass
-class Report:
-    """What the data say about themselves."""
-
-    num_samples: int = 1797
-    classes: dict = field(default_factory=lambda: {f"digit {number}": 180 - number for number in range(10)})
-    sizes: str = "8x8 pixels"
-    value_range: str = "0 to 16, scaled to -1 to 1"
-    licence: str | None = "cc-by-4.0"
-    identity: str = "abc123"
-
-    def lines(self) -> list[str]:
-        return ["Data: digits, by their report"]
 
 
 @pytest.fixture(autouse=True)
@@ -50,16 +37,20 @@ def fresh_accelerate(monkeypatch):
 @pytest.fixture
 def reported(monkeypatch):
     """Data with a report and names of classes; the report is returned."""
-    report = Report()
+    report = replace(
+        data.load_samples(data.DataArguments(dataset_name="digits"), (1, 8, 8)).report,
+        classes={f"digit {number}": 180 - number for number in range(10)},
+        licence="cc-by-4.0",
+    )
     load = run_module.load_samples
 
-    def load_with_report(*arguments):
-        dataset = load(*arguments)
-        dataset.report = report
+    def load_with_names(*arguments, **options):
+        dataset = load(*arguments, **options)
         dataset.class_names = list(report.classes)
         return dataset
 
-    monkeypatch.setattr(run_module, "load_samples", load_with_report)
+    monkeypatch.setattr(TensorSamples, "report", property(lambda samples: report))
+    monkeypatch.setattr(run_module, "load_samples", load_with_names)
     return report
 
 
@@ -102,7 +93,10 @@ def record_of(folder: Path) -> dict:
 def test_the_record_alone_repeats_the_run_to_the_bit(go, reported, capsys, method):
     first = go(method, "first", "--max_train_steps", "3", "--class_conditional", "--learning_rate_g", "1e-3")
     printed = capsys.readouterr().out
-    assert "learning_rate_g 0.001 (instead of 0.00016)" in printed and "Data: digits, by their report" in printed
+    assert (
+        "learning_rate_g 0.001 (instead of 0.00016)" in printed
+        and "Data: digits of scikit-learn, 1797 samples" in printed
+    )
     again = go(method, "again", "--recipe", str(first / "run.yaml"))
     assert_same_model(first, again)
     one, two = record_of(first), record_of(again)
@@ -121,8 +115,8 @@ def test_the_record_tells_what_was_trained_on_what_and_by_what(go, reported):
     assert not {"recipe", "output_dir", "num_train_epochs"} & record["options"].keys()
     assert record["data"] == {
         "name": "digits", "num_samples": 1797, "class_names": list(reported.classes), "sizes": "8x8 pixels",
-        "value_range": "0 to 16, scaled to -1 to 1", "classes": reported.classes, "licence": "cc-by-4.0",
-        "identity": "abc123",
+        "value_range": "from 0 to 16, which become -1 and 1", "classes": reported.classes, "licence": "cc-by-4.0",
+        "identity": reported.identity,
     }  # fmt: skip
     assert record["components"]["generator"]["_class_name"] == "NCSNppGenerator"
     (start,) = record["starts"]
@@ -161,12 +155,13 @@ def test_a_refused_continuation_leaves_the_record_alone(go):
 
 def test_typed_options_win_over_a_record_and_other_data_drop_what_described_the_old(go, reported, capsys):
     first = go("ddgan", "first", "--max_train_steps", "1", "--class_conditional", "--max_train_samples", "100")
+    before = reported.identity
     reported.identity = "other"
     recipe = ("--recipe", str(first / "run.yaml"))
     again = go("ddgan", "again", *recipe, "--max_train_steps", "2", "--class_conditional", "False")
     printed = capsys.readouterr().out
     assert "The recipe's 10 classes are left out: class_conditional is off." in printed
-    assert "The data are not those of the run: identity abc123, now other." in printed
+    assert f"The data are not those of the run: identity {before}, now other." in printed
     record = record_of(again)
     assert record["options"]["max_train_steps"] == {"value": 2, "origin": "typed", "instead_of": 1}
     assert record["components"]["generator"]["num_class_embeds"] is None
