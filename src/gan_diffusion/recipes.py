@@ -5,7 +5,7 @@
 Recipes: the settings of each model as data.
 
 A recipe is a folder with `generator/config.json`, `discriminator/config.json`, `scheduler/scheduler_config.json`,
-`training.yaml` (defaults of the training script's options) and `notes.md` (what the model card says about the recipe).
+`training.yaml` (defaults of the training script's options) and `notes.md` (where they come from, published scores).
 The class of the scheduler says which method it belongs to. The record of a run, run.yaml, holds the same in one file.
 """
 

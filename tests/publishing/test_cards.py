@@ -56,6 +56,12 @@ def test_card_of_a_model_of_every_recipe_has_nothing_of_its_notes(name):
     assert f"`{name}`" in card.text
 
 
+@pytest.mark.parametrize("name", list_recipes())
+def test_scores_in_the_notes_of_a_recipe_have_their_source(name):
+    _, heading, scores = Recipe.load(name).notes.partition("## Scores of the paper")
+    assert not heading or re.search(r"arXiv\s\d{4}\.\d{5}", scores)
+
+
 @pytest.mark.parametrize("name", ["ddgan-cifar10", "diffusion-stylegan2-ffhq-1024", "spi-gan-celebahq-256"])
 def test_own_photographs_do_not_become_the_recipes_data(name):
     recipe = Recipe.load(name)
