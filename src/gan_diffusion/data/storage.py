@@ -77,7 +77,7 @@ def check_output_folder(data: str | None, output_dir: str | Path) -> None:
         output_dir (`str` or `Path`): Folder of the run.
 
     Raises:
-        ValueError: If the folder of the run is that of the images, or lies in it, or the images are samples of the run.
+        ValueError: If the folder of the run is that of the images or lies in it, or they are samples of the run.
     """
     if data is None:
         return
