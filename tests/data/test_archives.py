@@ -338,3 +338,9 @@ def test_a_dataset_of_the_hub_is_opened_with_its_split_and_licence(tmp_path, mon
         {"other splits": ["test"]},
     )
     assert report.source == "dataset someone/pets, split train" and report.num_samples == 2
+
+
+@pytest.mark.parametrize("name", ["nobody/nothing", "no such name", "../x/y"])
+def test_a_dataset_that_cannot_be_read_is_named(name):
+    with pytest.raises(ValueError, match=f"`dataset_name` must be .*{name}"):
+        load_samples(DataArguments(dataset_name=name), (3, 8, 8))

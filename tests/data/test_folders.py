@@ -150,10 +150,18 @@ def test_the_output_folder_may_not_lie_in_the_data(tmp_path, inside):
         load(root, output_dir=tmp_path / "link" / inside)
 
 
+def test_the_samples_of_a_run_are_not_its_data(tmp_path):
+    root = write(tmp_path / "run" / "samples", ["step-1.png", "deep/0.png"])
+    for data in (root, root / "deep"):
+        with pytest.raises(ValueError, match="`output_dir` must lie outside"):
+            load(data, output_dir=tmp_path / "run")
+
+
 def test_the_output_folder_may_lie_beside_or_around_the_data(tmp_path):
     root = write(tmp_path / "images", NESTED)
     for output_dir in (tmp_path, tmp_path / "images-run", tmp_path / "new"):
         assert load(root, output_dir=output_dir).report.used == NESTED
+    (tmp_path / "new").mkdir(exist_ok=True)
     (root / "out").symlink_to(tmp_path / "new")
     assert load(root, output_dir=tmp_path / "new").report.left_out == {"the output folder of this run": ["out/"]}
 
@@ -253,5 +261,9 @@ def test_links_that_multiply_and_deep_folders_end(tmp_path, monkeypatch):
     for _ in range(1500):
         os.mkdir("d")
         os.chdir("d")
-    (Path("1.png")).write_bytes(encode(picture(1)))
+    Path("1.png").write_bytes(encode(picture(1)))
     assert load(tmp_path / "deep").report.num_samples == 2
+    Path("1.png").unlink()
+    for _ in range(1500):  # Folders this deep are too much for pytest to remove.
+        os.chdir("..")
+        os.rmdir("d")

@@ -77,12 +77,15 @@ def check_output_folder(data: str | None, output_dir: str | Path) -> None:
         output_dir (`str` or `Path`): Folder of the run.
 
     Raises:
-        ValueError: If the folder of the run is that of the images, or lies in it.
+        ValueError: If the folder of the run is that of the images or lies in it, or they are samples of the run.
     """
-    if data is not None and Path(output_dir).resolve().is_relative_to(Path(data).resolve()):
+    if data is None:
+        return
+    images, run = Path(data).resolve(), Path(output_dir).resolve()
+    if run.is_relative_to(images) or images.is_relative_to(run / "samples"):
         raise ValueError(
-            f"`output_dir` must lie outside of `train_data_dir`, got {str(output_dir)!r} in {data!r}: the pictures that "
-            "a run draws would become training images. Choose another folder."
+            f"`output_dir` must lie outside of `train_data_dir`, got {str(output_dir)!r} with the data in {data!r}: the "
+            "pictures that a run draws would become training images. Choose another folder."
         )
 
 
@@ -103,7 +106,9 @@ class FolderStorage:
         self.source = f"folder {root.resolve().name}"
         self.files: dict[str, FileStat] = {}
         self.left_out: dict[str, list[str]] = {}
-        self._output_dir = None if output_dir is None else os.path.realpath(output_dir)
+        self._output_dir: tuple[int, int] | None = None
+        if output_dir is not None and output_dir.is_dir():
+            self._output_dir = os.stat(output_dir).st_dev, os.stat(output_dir).st_ino
         self._visits: Counter[tuple[int, int]] = Counter()
         pending: list[tuple[str, tuple]] = [("", ())]
         while pending:
@@ -124,7 +129,13 @@ class FolderStorage:
                 f"`train_data_dir` must hold at most {_MAX_VISITS} links to one folder, got more to {folder!r}. Remove "
                 "links."
             )
-        reason = self._no_data_folder(path, {entry.name for entry in entries}, here in parents)
+        reason = None
+        if here in parents:
+            reason = "a link back to a folder that it lies in"
+        elif here == self._output_dir:
+            reason = "the output folder of this run"
+        elif _RUN_FILES & {entry.name for entry in entries}:
+            reason = "written by a training run"
         if reason is not None and not folder:
             raise ValueError(
                 f"`train_data_dir` must be a folder of training data, got {str(self.root)!r}, {reason}. Name another "
@@ -134,14 +145,6 @@ class FolderStorage:
             self.left_out.setdefault(reason, []).append(folder)
             return []
         return [(name, (*parents, here)) for name in [self._add(folder, entry) for entry in entries] if name]
-
-    def _no_data_folder(self, path: str, names: set[str], is_circle: bool) -> str | None:
-        """Why a folder is left out, or `None`."""
-        if is_circle:
-            return "a link back to a folder that it lies in"
-        if os.path.realpath(path) == self._output_dir:
-            return "the output folder of this run"
-        return "written by a training run" if names & _RUN_FILES else None
 
     def _add(self, folder: str, entry: os.DirEntry) -> str | None:
         """Notes a file. The name of a subfolder, ending with "/", is given back."""

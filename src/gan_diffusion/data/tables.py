@@ -30,7 +30,7 @@ def open_hub_dataset(arguments: DataArguments) -> Listing:
         [`Listing`]: its images.
 
     Raises:
-        ValueError: If the name is that of a folder here, or a column does not fit.
+        ValueError: If the dataset cannot be read, its name is that of a folder here, or a column does not fit.
     """
     from datasets import load_dataset
 
@@ -40,9 +40,14 @@ def open_hub_dataset(arguments: DataArguments) -> Listing:
             f"`dataset_name` must be the name of a dataset on the Hub, got {name!r}, which is a folder or file here. "
             "Give it as --train_data_dir, or start the training in another folder."
         )
-    dataset = load_dataset(
-        name, arguments.dataset_config_name, split=arguments.dataset_split, cache_dir=arguments.cache_dir
-    )
+    try:
+        dataset = load_dataset(
+            name, arguments.dataset_config_name, split=arguments.dataset_split, cache_dir=arguments.cache_dir
+        )
+    except Exception as error:  # `datasets` raises many kinds.
+        raise ValueError(
+            f"`dataset_name` must be the name of a dataset on the Hub that can be read, got {name!r}: {error}."
+        ) from error
     listing = _list_rows(dataset, arguments, f"dataset {name}, split {arguments.dataset_split}")
     others = sorted(set(dataset.info.splits or {}) - {arguments.dataset_split})
     if others:
