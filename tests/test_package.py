@@ -22,10 +22,15 @@ SOURCE = ROOT / "src" / "gan_diffusion"
 # What each part may import from the package, besides itself: parts of lower floors, or of its own floor without a
 # circle.
 FLOORS = (
-    {"registry": set(), "kernels": set()},
-    {"schedulers": {"kernels"}, "models": {"kernels", "schedulers"}, "data": {"kernels"}, "metrics": set()},
-    {"pipelines": {"registry", "schedulers", "models"}, "conversion": {"models"}},
-    {"recipes": {"registry"}, "publishing": {"recipes"}},
+    {"registry": set(), "kernels": set(), "storage": set(), "configs": {"storage"}},
+    {
+        "schedulers": {"kernels", "storage", "configs"},
+        "models": {"kernels", "storage", "configs", "schedulers"},
+        "data": {"kernels"},
+        "metrics": set(),
+    },
+    {"pipelines": {"registry", "storage", "configs", "schedulers", "models"}, "conversion": {"models"}},
+    {"recipes": {"registry", "storage"}, "publishing": {"storage", "recipes"}},
     {"training": {"registry", "schedulers", "models", "data", "recipes", "publishing"}},
     {"cli": {"training"}},
 )

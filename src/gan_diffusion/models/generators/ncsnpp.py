@@ -5,8 +5,7 @@
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..layers.attention import AttentionBlock
@@ -22,6 +21,7 @@ from ..layers.initialization import conv
 from ..layers.normalization import GroupNorm, silu
 from ..layers.pyramid import size_pair
 from ..layers.resampling import Downsample, Upsample
+from ..network import Network
 from ..outputs import GeneratorOutput
 from .ncsnpp_blocks import DownBlock, InputResidual, InputSkip, MidBlock, OutputSkip, ResidualBlock, UpBlock
 
@@ -35,7 +35,7 @@ _CHOICES = {
 }
 
 
-class NCSNppGenerator(ModelMixin, ConfigMixin):
+class NCSNppGenerator(Network):
     r"""
     Generator G(x_{t+1}, t, z) -> x_0 of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022).
 
