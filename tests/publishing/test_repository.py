@@ -55,7 +55,7 @@ def rows(card: str) -> list[str]:
 
 def test_repository_has_every_file_and_no_other(saved):
     assert set(contents(saved)) == {
-        "README.md", "discriminator/config.json", "discriminator/diffusion_pytorch_model.safetensors",
+        "README.md", "checksums.json", "discriminator/config.json", "discriminator/diffusion_pytorch_model.safetensors",
         "generator/config.json", "generator/diffusion_pytorch_model.safetensors", "measurements.json",
         "model_index.json", "pipeline.py", "scheduler/scheduler_config.json", "training.yaml",
     }  # fmt: skip

@@ -6,6 +6,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,7 @@ class Network(ModelMixin, CheckedConfig):
         check_finite(network, place)
         return (network, info) if wants_info else network
 
+    @wraps(ModelMixin.save_pretrained)  # pipelines look at the signature for what they may pass on
     def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> None:
         """
         Saves the network, as in diffusers. Weights have the access rights of any new file.
