@@ -123,11 +123,11 @@ def test_names_come_before_folders_of_the_same_name(folder, monkeypatch):
     ("file", "text", "message"),
     [
         ("generator/config.json", '{"_class_name": "os.system"}', "classes of gan_diffusion, got 'os.system'"),
-        ("generator/config.json", '{"_class_name": ', "must hold JSON in"),
+        ("generator/config.json", '{"_class_name": ', "config.json` must hold JSON"),
         ("generator/config.json", "[]", "must hold a JSON object"),
         ("training.yaml", "digits", "must hold lines `option: value`"),
-        ("training.yaml", "a: [", "must hold YAML in"),
-        ("training.yaml", "a: !!python/object/apply:os.getcwd []", "must hold YAML in"),
+        ("training.yaml", "a: [", "training.yaml` must hold YAML"),
+        ("training.yaml", "a: !!python/object/apply:os.getcwd []", "training.yaml` must hold YAML"),
     ],
 )
 def test_damaged_recipes_are_refused(folder, file, text, message):

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from ..configs import RAW_ERRORS, CheckedConfig
@@ -20,9 +20,9 @@ from ..storage.checksums import verified_part
 from ..storage.reading import read_json
 
 
-# What a config may ask for: twenty times the largest network of this package. Beyond that it is a mistake.
+# What a config may ask for: twenty times the largest network of this package. More is taken for a mistake.
 MAX_WEIGHTS = 2**30
-MAX_TENSORS = 100_000
+MAX_TENSORS = 20_000
 
 
 class Network(ModelMixin, CheckedConfig):
@@ -81,7 +81,7 @@ class Network(ModelMixin, CheckedConfig):
             kwargs["use_safetensors"] = True
         if pretrained_model_name_or_path is not None and os.path.isdir(pretrained_model_name_or_path):
             folder = verified_part(pretrained_model_name_or_path, kwargs.pop("subfolder", None))
-            _check_shards(folder)
+            _check_weights(folder)
             pretrained_model_name_or_path = str(folder)
         place = repr(str(pretrained_model_name_or_path))
         try:
@@ -121,7 +121,8 @@ class Network(ModelMixin, CheckedConfig):
         super()._check_value(name, value, hint)
         least = 0 if name in cls._may_be_zero else 1
         numbers = value if isinstance(value, (tuple, list)) else [value]
-        if any(isinstance(number, int) and number < least for number in numbers if not isinstance(number, bool)):
+        # Floats may be written as ints, and have ranges of their own.
+        if "int" in str(hint) and any(number is not None and number < least for number in numbers):
             raise ValueError(f"`{name}` must be at least {least}, got {value}.")
 
 
@@ -134,12 +135,10 @@ def check_finite(network: nn.Module, place: str) -> None:
         place (`str`): Where its weights are from.
 
     Raises:
-        ValueError: If a tensor holds NaN or infinity, or is not of floating-point numbers.
+        ValueError: If a tensor holds NaN or infinity.
     """
     for name, tensor in network.state_dict().items():
-        if not tensor.is_floating_point():
-            raise ValueError(f"`{name}` must hold floating-point numbers, got {tensor.dtype} in {place}.")
-        if tensor.is_meta or not tensor.numel():
+        if tensor.is_meta or not tensor.is_floating_point() or not tensor.numel():
             continue
         if tensor.element_size() == 1:
             tensor = tensor.float()  # torch does not compare numbers of 8 bits
@@ -150,8 +149,8 @@ def check_finite(network: nn.Module, place: str) -> None:
             )
 
 
-def _check_shards(folder: Path) -> None:
-    """Refuses an index of weights in several files that names anything but files of its own folder."""
+def _check_weights(folder: Path) -> None:
+    """Refuses weights of other files than those of the folder, and numbers that diffusers would silently convert."""
     for file in folder.glob("*.index*.json"):
         shards = read_json(file).get("weight_map")
         names = list(shards.values()) if isinstance(shards, dict) else [None]
@@ -159,6 +158,17 @@ def _check_shards(folder: Path) -> None:
             raise ValueError(
                 f"`weight_map` in {str(file)!r} must say in which file of the folder each tensor is, got {shards!r:.80}."
             )
+    if not (folder / "config.json").is_file() or "quantization_config" in read_json(folder / "config.json"):
+        return
+    for file in filter(Path.is_file, folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, "pt") as weights:
+                dtypes = {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise OSError(f"{file} is damaged, copy or download it again: {error}.") from error
+        wrong = {name: dtype for name, dtype in dtypes.items() if not dtype.startswith(("F", "BF"))}
+        if wrong:
+            raise ValueError(f"`{file}` must hold floating-point numbers, got {wrong!r:.200}.")
 
 
 @contextmanager

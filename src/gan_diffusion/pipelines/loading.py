@@ -165,7 +165,7 @@ def _check_class(folder: Path, name: str, entry: Any) -> None:
 
 def _is_allowed(library: str, class_name: str) -> bool:
     if library == _LIBRARY:
-        return class_name in MODULE_OF
+        return MODULE_OF.get(class_name, "").startswith(("models.", "schedulers."))
     module = diffusers if library == "diffusers" else sys.modules.get(library)
     component = getattr(module, class_name, None) if class_name.isidentifier() else None
     return isinstance(component, type) and issubclass(component, (ModelMixin, SchedulerMixin))

@@ -323,6 +323,8 @@ class NCSNppGenerator(Network):
         for name, least in (("base_channels", 4), ("layers_per_block", 1)):
             if self.config[name] < least:
                 raise ValueError(f"`{name}` must be at least {least}, got {self.config[name]}.")
+        if not 0 <= self.config.dropout <= 1:
+            raise ValueError(f"`dropout` must lie in [0, 1], got {self.config.dropout}.")
         if any(side % self._divisor for side in size_pair(self.config.sample_size)):
             raise ValueError(
                 f"`sample_size` must be a multiple of {self._divisor} for {len(self.config.channel_multipliers)} levels, "
