@@ -72,6 +72,7 @@ def _work(function: Callable[[], Any], memory: int | None, writing: int) -> None
         result = "returned", function()
     except BaseException as error:
         kind = "refused" if isinstance(error, CLEAR_ERRORS) else "raw"
-        result = kind, f"{type(error).__name__}: {error}"
-    os.write(writing, json.dumps(result).encode()[:2**16])
+        result = kind, f"{type(error).__name__}: {str(error)[:4000]}"
+    with open(writing, "w") as stream:
+        json.dump(result, stream)
     os._exit(0)

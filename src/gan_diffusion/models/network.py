@@ -86,13 +86,14 @@ class Network(ModelMixin, CheckedConfig):
         place = repr(str(pretrained_model_name_or_path))
         try:
             network, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
-        except (*RAW_ERRORS, SafetensorError) as error:
+        except (*RAW_ERRORS, SafetensorError, ValueError) as error:
+            reason = str(error).partition(". If you want to instead overwrite")[0].rstrip(".")  # It is of no use here.
             raise ValueError(
                 f"`pretrained_model_name_or_path` must hold the config and weights of a {cls.__name__}, got {place}, where: "
-                f"{str(error):.500}."
+                f"{reason:.800}."
             ) from error
         wrong = [f"{kind.split('_')[0]} {keys}" for kind, keys in info.items() if keys]
-        if wrong and not kwargs.get("ignore_mismatched_sizes"):
+        if wrong:  # Diffusers leaves such tensors as the memory was.
             raise ValueError(
                 f"`pretrained_model_name_or_path` must hold exactly the weights of its config, got {place} with "
                 f"{'; '.join(wrong):.500}. Take config and weights from the same training."

@@ -36,9 +36,10 @@ def read_text(file: str | Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
         ValueError: If it is no regular file, is larger, or does not hold UTF-8.
     """
     descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError(f"`{file}` must be a file, got a folder, a pipe or a device.")
     with open(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError(f"`{file}` must be a file, got a folder, a pipe or a device.")
         content = stream.read(max_bytes + 1)
     if len(content) > max_bytes:
         raise ValueError(f"`{file}` must have at most {max_bytes} bytes, got more.")
