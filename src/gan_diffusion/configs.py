@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Configs of networks and schedulers: read with limits, and every value checked against the type that it is declared as."""
+"""Configs of networks and schedulers: read with limits, and every value checked against its declared type."""
 
 import inspect
 import math

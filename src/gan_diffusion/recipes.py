@@ -126,8 +126,8 @@ class Recipe:
             ValueError: If the config is missing or names a class that this package does not have.
         """
         class_name = self.config(name).get("_class_name")
-        module = MODULE_OF.get(class_name) if isinstance(class_name, str) else None
-        component_class = load_class(class_name) if module and module.startswith(_MODULES[name]) else None
+        module = MODULE_OF.get(class_name, "") if isinstance(class_name, str) else ""
+        component_class = load_class(str(class_name)) if module.startswith(_MODULES[name]) else object
         if not hasattr(component_class, "from_config"):
             raise ValueError(
                 f"`recipe` must name classes of gan_diffusion, got {class_name!r:.80} as the {name} of {self.name!r}."

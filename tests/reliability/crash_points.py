@@ -37,6 +37,8 @@ NOTHING = "nothing"
 @dataclass
 class Scenario:
     """
+    Work that is killed.
+
     Args:
         name (`str`): What it is called.
         prepare (`Callable`): Brings an empty folder to the state before.

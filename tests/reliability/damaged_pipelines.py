@@ -77,9 +77,12 @@ def cases(seed: int) -> Iterator[tuple[str, Change]]:
             yield f"{name}: of another training from {share}", old_block(name, share)
     yield "configs swapped", swapped("generator/config.json", "scheduler/scheduler_config.json")
     yield "index and config swapped", swapped("model_index.json", "generator/config.json")
-    yield "generator of another training", lambda folder, other: (
-        shutil.rmtree(folder / "generator"),
-        shutil.copytree(other / "generator", folder / "generator"),
+    yield (
+        "generator of another training",
+        lambda folder, other: (
+            shutil.rmtree(folder / "generator"),
+            shutil.copytree(other / "generator", folder / "generator"),
+        ),
     )
     yield "an index of shards left over", lambda folder, other: (folder / f"{WEIGHTS}.index.json").write_text("{}")
     yield "folder of the generator missing", lambda folder, other: shutil.rmtree(folder / "generator")

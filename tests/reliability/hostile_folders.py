@@ -223,7 +223,10 @@ def damaged_weights() -> Iterator[tuple[str, Change]]:
     yield "bool", put(lambda tensor: tensor.bool())
     yield "complex", put(lambda tensor: tensor.to(torch.complex64))
     yield "NaN", put(lambda tensor: tensor * float("nan"))
-    yield "one infinity", put(lambda tensor: tensor.flatten().index_fill(0, torch.tensor([0]), float("inf")).view_as(tensor))
+    yield (
+        "one infinity",
+        put(lambda tensor: tensor.flatten().index_fill(0, torch.tensor([0]), float("inf")).view_as(tensor)),
+    )
 
 
 def code_cases() -> Iterator[tuple[str, Change]]:
@@ -245,17 +248,26 @@ def code_cases() -> Iterator[tuple[str, Change]]:
         return change
 
     index = "model_index.json"
-    yield "fine: code that nobody asked for", code("pipeline.py", "generator/gan_diffusion.txt", "setup.py", "conftest.py")
+    yield (
+        "fine: code that nobody asked for",
+        code("pipeline.py", "generator/gan_diffusion.txt", "setup.py", "conftest.py"),
+    )
     yield "code named as the library", code("generator/gan_diffusion.py")
     yield "class in the folder", code("generator/net.py", after=edit(index, generator=["net", "Net"]))
     yield "pipeline in the folder", code("pipeline.py", after=edit(index, _class_name=["pipeline", "DDGANPipeline"]))
     yield "pickle instead", pickled("generator/diffusion_pytorch_model.bin")
-    yield "old pickle", lambda folder: (
-        (folder / WEIGHTS).unlink(),
-        (folder / "generator/diffusion_pytorch_model.bin").write_bytes(pickle.dumps(Canary(folder.parent / "canary"))),
+    yield (
+        "old pickle",
+        lambda folder: (
+            (folder / WEIGHTS).unlink(),
+            (folder / "generator/diffusion_pytorch_model.bin").write_bytes(
+                pickle.dumps(Canary(folder.parent / "canary"))
+            ),
+        ),
     )
-    yield "index of shards elsewhere", write(
-        f"{WEIGHTS}.index.json", json.dumps({"metadata": {}, "weight_map": {"a": "../../../etc/passwd"}})
+    yield (
+        "index of shards elsewhere",
+        write(f"{WEIGHTS}.index.json", json.dumps({"metadata": {}, "weight_map": {"a": "../../../etc/passwd"}})),
     )
     for what, content in {"empty": "{}", "list": "[]", "numbers": '{"weight_map": {"a": 1}}', "null": '{"weight_map": null}',
                           "missing": '{"metadata": {}, "weight_map": {"a": "no.safetensors"}}', "nested": "[" * 9999}.items():  # fmt: skip
@@ -280,9 +292,26 @@ def pipeline_cases() -> Iterator[tuple[str, str, Change]]:
         yield "ddgan", f"index, one more: {entry}", edit(index, safety=entry)
     for entry in (["diffusers", "AutoencoderKL"], ["gan_diffusion", "NCSNppGenerator"], ["os", "system"]):
         yield "ddgan", f"index, scheduler: {entry}", edit(index, scheduler=entry)
-    for name in ("os.system", "StableDiffusionPipeline", "SPIGANPipeline", ["a", "b"], None, 3, {"a": 1}, "NCSNppGenerator"):
+    for name in (
+        "os.system",
+        "StableDiffusionPipeline",
+        "SPIGANPipeline",
+        ["a", "b"],
+        None,
+        3,
+        {"a": 1},
+        "NCSNppGenerator",
+    ):
         yield "ddgan", f"index, class: {name}", edit(index, _class_name=name)
-    for key in ("base_channels", "layers_per_block", "latent_dim", "sample_size", "channel_multipliers", "dropout", "fir_taps"):
+    for key in (
+        "base_channels",
+        "layers_per_block",
+        "latent_dim",
+        "sample_size",
+        "channel_multipliers",
+        "dropout",
+        "fir_taps",
+    ):
         for what, value in BAD_VALUES.items():
             fine = (key, what) in FINE or (key == "fir_taps" and what == "null")
             yield "ddgan", f"{'fine: ' * fine}{key}: {what}", edit(CONFIGS[0], **{key: value})

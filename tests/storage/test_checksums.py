@@ -15,7 +15,7 @@ def folder(tmp_path):
     files = {
         "model_index.json": "{}", "README.md": "card", "training.yaml": "a: 1", "checkpoint-3/state.pt": "state",
         "generator/config.json": '{"a": 1}', "generator/weights.safetensors": "0123456789", "generator/notes.txt": "x",
-        "scheduler/scheduler_config.json": "{}", "discriminator/config.json": "{}", "discriminator/weights.bin": "abc",
+        "scheduler/scheduler_config.json": "{}", "discriminator/config.json": "{}", "discriminator/weights.bin": "123",
     }  # fmt: skip
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -51,7 +51,7 @@ def test_other_files_may_change(folder, name):
         ("generator/weights.safetensors", "", "0 bytes"),
         ("generator/config.json", '{"a": 2}', "another content"),
         ("scheduler/scheduler_config.json", "[]", "another content"),
-        ("discriminator/weights.bin", "abd", "another content"),
+        ("discriminator/weights.bin", "124", "another content"),
         ("model_index.json", "{ }", "3 bytes"),
         ("generator/weights.safetensors.index.json", "{}", "a file without a checksum"),
         (CHECKSUMS, "{}", "its own checksum"),
@@ -93,6 +93,14 @@ def test_folders_that_were_not_there_pass(folder):
     (folder / "mine").mkdir()
     (folder / "mine" / "config.json").write_text("{}")
     assert verified_part(folder, "mine") == verified_part(folder / "mine") == folder / "mine"
+
+
+def test_weights_that_were_added_pass_and_an_index_does_not(folder):
+    (folder / "generator" / "weights.fp16.safetensors").write_text("more")
+    verify(folder)
+    (folder / "generator" / "weights.fp16.safetensors.index.json").write_text("{}")
+    with pytest.raises(ValueError, match="a file without a checksum"):
+        verify(folder)
 
 
 def test_a_missing_part_is_named(folder):

@@ -30,8 +30,8 @@ def test_plain_json_is_read(tmp_path, text):
         ("", "must hold JSON"),
         ('{"a": 1', "must hold JSON"),
         ("[1]", "JSON object"),
-        ('{"a": 1, "a": 2}', "the key 'a' twice"),
-        ('{"b": {"a": 1, "a": 1}}', "the key 'a' twice"),
+        ('{"a": 1, "a": 2}', "`a` must stand there once"),
+        ('{"b": {"a": 1, "a": 1}}', "`a` must stand there once"),
         ('{"a": NaN}', "finite"),
         ('{"a": [-Infinity]}', "finite"),
         ('{"a": 1e999}', "finite"),
@@ -83,7 +83,7 @@ def test_other_yaml_is_refused(tmp_path, text, message):
         read_yaml(tmp_path / "a.yaml")
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", "x".encode("utf-16"), b"caf\xe9"])
+@pytest.mark.parametrize("content", [b"\xff\xfe", "x".encode("utf-16"), b"\xe9t\xe9"])
 def test_text_is_utf_8(tmp_path, content):
     (tmp_path / "a").write_bytes(content)
     with pytest.raises(ValueError, match="must hold text in UTF-8"):

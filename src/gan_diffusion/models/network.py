@@ -85,7 +85,9 @@ class Network(ModelMixin, CheckedConfig):
             pretrained_model_name_or_path = str(folder)
         place = repr(str(pretrained_model_name_or_path))
         try:
-            network, info = super().from_pretrained(pretrained_model_name_or_path, output_loading_info=True, **kwargs)
+            network, info = super().from_pretrained(  # pyright: ignore[reportGeneralTypeIssues] (a pair, as asked)
+                pretrained_model_name_or_path, output_loading_info=True, **kwargs
+            )
         except (*RAW_ERRORS, SafetensorError, ValueError) as error:
             reason = str(error).partition(". If you want to instead overwrite")[0].rstrip(".")  # It is of no use here.
             raise ValueError(

@@ -24,7 +24,7 @@ from ..storage.reading import read_json
 from ..storage.writing import INDEX, current_folder, finish_replacing
 
 
-_LIBRARY = __package__.split(".")[0]
+_LIBRARY = __name__.split(".")[0]
 # Arguments of `download` that say where a file is.
 LOCATION_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
 
@@ -130,7 +130,9 @@ class CheckedPipeline(DiffusionPipeline):
         _check_names(folder, parts, {*expected})
         missing = {*expected} - {*parts, *kwargs}
         if missing:
-            raise ValueError(f"`{INDEX}` in {str(folder)!r} must name a {' and a '.join(sorted(missing))}, it does not.")
+            raise ValueError(
+                f"`{INDEX}` in {str(folder)!r} must name a {' and a '.join(sorted(missing))}, it does not."
+            )
         for name in {*expected} - {*kwargs}:
             if not kwargs.get("trust_remote_code"):
                 _check_class(folder, name, parts[name])

@@ -129,7 +129,10 @@ def _recorded(record: Path) -> dict[str, Any]:
     try:
         return read_json(record)
     except ValueError as error:
-        raise ValueError(f"{error} Delete it, and record the numbers again that README.md shows.") from error
+        raise ValueError(
+            f"`{_MEASUREMENTS}` must hold names and numbers, got: {error} Delete it, and record the numbers again that "
+            "README.md shows."
+        ) from error
 
 
 def _read_back(network: ModelMixin, folder: Path) -> None:
@@ -137,4 +140,6 @@ def _read_back(network: ModelMixin, folder: Path) -> None:
     saved = type(network).from_pretrained(folder, torch_dtype=network.dtype).state_dict()
     for name, tensor in network.state_dict().items():
         if not torch.equal(saved[name], tensor.cpu().to(saved[name].dtype)):
-            raise OSError(f"{name} in {folder} is not what was written. Check the disk, and run the same command again.")
+            raise OSError(
+                f"{name} in {folder} is not what was written. Check the disk, and run the same command again."
+            )

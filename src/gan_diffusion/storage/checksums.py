@@ -20,15 +20,17 @@ from .writing import INDEX, current_folder, write_text
 
 CHECKSUMS = "checksums.json"
 _CONFIGS = ("config.json", "scheduler_config.json")
-_SUFFIXES = (".json", ".safetensors", ".bin")
+_WEIGHTS = (".safetensors", ".bin")
+_SUFFIXES = (".json", *_WEIGHTS)
 
 
-def write_checksums(folder: str | Path) -> None:
+def write_checksums(folder: str | os.PathLike) -> None:
     """
     Records the files of a saved pipeline as they are now.
 
     Args:
-        folder (`str` or `Path`): With a model_index.json. Folders below it that hold a config are recorded as well.
+        folder (`str` or `os.PathLike`):
+            With a model_index.json. Folders below it that hold a config are recorded as well.
 
     Raises:
         ValueError: If it is not a saved pipeline.
@@ -48,7 +50,9 @@ def verify_checksums(folder: str | Path, part: str) -> None:
 
     Args:
         folder (`str` or `Path`): The folder that holds `checksums.json`.
-        part (`str`): Name of a file in it, or of a folder: then of all configs and weights in that.
+        part (`str`):
+            Name of a file in it, or of a folder: then of all configs and weights in that. Weights that have no
+            checksum were added later, and pass.
 
     Raises:
         ValueError: If a file differs, or the checksums cannot be used themselves.
@@ -62,6 +66,8 @@ def verify_checksums(folder: str | Path, part: str) -> None:
     for name in _files(folder, part):
         entry = recorded.get(name)
         if not isinstance(entry, dict):
+            if name.endswith(_WEIGHTS) and (folder / name).exists():
+                continue  # Somebody added it.
             found = "a file without a checksum" if (folder / name).exists() else "nothing"
             raise _error(folder, name, found)
         size = _size(folder / name)
@@ -71,12 +77,12 @@ def verify_checksums(folder: str | Path, part: str) -> None:
             raise _error(folder, name, "another content than its checksum says")
 
 
-def verified_part(path: str | Path, subfolder: str | None = None) -> Path:
+def verified_part(path: str | os.PathLike, subfolder: str | None = None) -> Path:
     """
     The folder to load one network or scheduler from, with its files compared with their checksums, if there are any.
 
     Args:
-        path (`str` or `Path`): A folder.
+        path (`str` or `os.PathLike`): A folder.
         subfolder (`str`, *optional*): A folder in it.
 
     Returns:

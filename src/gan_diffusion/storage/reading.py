@@ -68,7 +68,7 @@ def read_json(file: str | Path) -> dict[str, Any]:
     try:
         content = json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"`{file}` must hold JSON, got: {error}.") from error
+        raise ValueError(f"`{file}` must hold JSON, got: {str(error).rstrip('.')}.") from error
     if not isinstance(content, dict):
         raise ValueError(f"`{file}` must hold a JSON object, got {content!r:.80}.")
     _check_values(file, content)
@@ -105,7 +105,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"the key {next(name for name in names if names.count(name) > 1)!r:.80} twice")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"`{twice:.80}` must stand there once, got it twice.")
     return content
 
 
