@@ -22,12 +22,17 @@ SOURCE = ROOT / "src" / "gan_diffusion"
 # What each part may import from the package, besides itself: parts of lower floors, or of its own floor without a
 # circle.
 FLOORS = (
-    {"registry": set(), "options": set(), "kernels": set()},
-    {"schedulers": {"kernels"}, "models": {"kernels", "schedulers"}, "data": {"kernels"}, "metrics": {"models"}},
-    {"pipelines": {"registry", "schedulers", "models"}, "conversion": {"models"}},
-    {"recipes": {"registry"}, "publishing": {"recipes"}},
+    {"registry": set(), "options": set(), "kernels": set(), "storage": set(), "configs": {"storage"}},
     {
-        "training": {"registry", "schedulers", "models", "data", "recipes", "publishing"},
+        "schedulers": {"kernels", "storage", "configs"},
+        "models": {"kernels", "storage", "configs", "schedulers"},
+        "data": {"kernels", "storage"},
+        "metrics": {"models"},
+    },
+    {"pipelines": {"registry", "storage", "configs", "schedulers", "models"}, "conversion": {"models"}},
+    {"recipes": {"registry", "storage"}, "publishing": {"storage", "recipes"}},
+    {
+        "training": {"registry", "options", "storage", "schedulers", "models", "data", "recipes", "publishing"},
         "evaluation": {"options", "data", "metrics", "pipelines", "publishing"},
     },
     {"cli": {"training"}},

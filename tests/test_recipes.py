@@ -1,6 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -123,11 +124,26 @@ def test_names_come_before_folders_of_the_same_name(folder, monkeypatch):
     ("file", "text", "message"),
     [
         ("generator/config.json", '{"_class_name": "os.system"}', "classes of gan_diffusion, got 'os.system'"),
-        ("generator/config.json", '{"_class_name": ', "must hold JSON in"),
+        ("generator/config.json", '{"_class_name": ', "config.json` must hold JSON"),
         ("generator/config.json", "[]", "must hold a JSON object"),
+        ("generator/config.json", "[" * 10_000, "must hold JSON"),
+        ("generator/config.json", '{"_class_name": ["os", "system"]}', "classes of gan_diffusion"),
+        (
+            "generator/config.json",
+            '{"_class_name": "DDGANScheduler"}',
+            "classes of gan_diffusion, got 'DDGANScheduler'",
+        ),
+        ("generator/config.json", '{"_class_name": "DDGANPipeline"}', "classes of gan_diffusion"),
+        ("generator/config.json", '{"_class_name": "MLPGenerator", "a": 1}', "generator that can be built.*got a"),
+        ("generator/config.json", '{"_class_name": "MLPGenerator", "hidden_dim": 99999999}', "at most .* weights"),
+        ("generator/config.json", '{"_class_name": "MLPGenerator", "data_dim": -3}', "`data_dim` must be at least 1"),
         ("training.yaml", "digits", "must hold lines `option: value`"),
-        ("training.yaml", "a: [", "must hold YAML in"),
-        ("training.yaml", "a: !!python/object/apply:os.getcwd []", "must hold YAML in"),
+        ("training.yaml", "a: &b [1]\nc: *b", "an alias"),
+        ("training.yaml", "a: 1\na: 2", "a key twice"),
+        ("training.yaml", "a: 2026-01-01", "must hold texts"),
+        ("training.yaml", "a: .inf", "finite"),
+        ("training.yaml", "a: [", "training.yaml` must hold YAML"),
+        ("training.yaml", "a: !!python/object/apply:os.getcwd []", "training.yaml` must hold YAML"),
     ],
 )
 def test_damaged_recipes_are_refused(folder, file, text, message):
@@ -148,3 +164,24 @@ def test_overrides_replace_config_values():
     assert recipe.build("generator", sample_size=16).sample_shape == (1, 16, 16)
     with pytest.raises(ValueError, match="depth"):
         recipe.build("generator", depth=3)
+
+
+@pytest.mark.parametrize("name", ["no\0name", "x" * 5000, "", "/dev/null", "."])
+def test_names_that_no_recipe_has_are_refused(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="`recipe` must be one of"):
+        Recipe.load(name)
+
+
+def test_a_value_of_the_wrong_type_is_named(folder):
+    (folder / "generator" / "config.json").write_text('{"_class_name": "MLPGenerator", "data_dim": "three"}')
+    with pytest.raises(TypeError, match="`recipe` must hold a generator .*'mine'.*`data_dim` must be of type int"):
+        Recipe.load(folder).build("generator")
+
+
+def test_the_recipe_of_a_folder_whose_files_are_being_replaced_is_the_new_one(folder):
+    shutil.copytree(folder, folder / ".export")
+    (folder / ".export" / "training.yaml").write_text("seed: 7\n")
+    (folder / "generator" / "config.json").unlink()
+    recipe = Recipe.load(folder)
+    assert recipe.name == "mine" and recipe.training == {"seed": 7} and recipe.build("generator")

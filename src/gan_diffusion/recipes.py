@@ -9,15 +9,14 @@ A recipe is a folder with `generator/config.json`, `discriminator/config.json`, 
 The class of the scheduler says which method it belongs to. The record of a run, run.yaml, holds the same in one file.
 """
 
-import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from .registry import MODULE_OF, load_class
+from .storage.reading import read_json, read_text, read_yaml
+from .storage.writing import current_folder
 
 
 _CONFIG_FILES = {
@@ -29,6 +28,7 @@ _CONFIG_FILES = {
 _RECORD = {"recipe": str, "recipe_kind": str, "data": dict, "options": dict, "components": dict, "starts": list}
 _RECORD_OF_DATA = {"name", "num_samples", "class_names"}
 _RECORD_OF_A_START = {"from_step", "versions", "processes", "device", "precision"}
+_MODULES = {"generator": "models.generators.", "discriminator": "models.discriminators.", "scheduler": "schedulers."}
 
 
 def _recipes_folder() -> Path:
@@ -39,17 +39,6 @@ def _recipes_folder() -> Path:
 
 def _is_recipe(folder: Path) -> bool:
     return (folder / "generator" / "config.json").is_file() and (folder / "training.yaml").is_file()
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    """The mapping in a file of lines `name: value`."""
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"`recipe` must hold YAML in {file}, got: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"`recipe` must hold lines `option: value` in {file}, got {content!r}.")
-    return content
 
 
 def list_recipes() -> list[str]:
@@ -92,9 +81,14 @@ class Recipe:
         if str(name_or_path) in known:
             return cls(str(name_or_path), _recipes_folder() / name_or_path)
         path = Path(name_or_path)
-        if _is_recipe(path):
-            return cls(path.resolve().name, path)
-        if path.is_file():
+        try:
+            newest = current_folder(path)
+            if _is_recipe(newest):
+                return cls(path.resolve().name, newest)
+            is_file = path.is_file()
+        except (OSError, ValueError):  # A name that no file can have.
+            is_file = False
+        if is_file:
             return cls._of_a_run(path)
         raise ValueError(
             f"`recipe` must be one of {known}, or a folder with generator/config.json and training.yaml, or the run.yaml "
@@ -103,7 +97,7 @@ class Recipe:
 
     @classmethod
     def _of_a_run(cls, path: Path) -> "Recipe":
-        record = _read_yaml(path)
+        record = read_yaml(path)
         wrong = [name for name, kind in _RECORD.items() if not isinstance(record.get(name), kind)]
         if not wrong:
             parts = {"data": record["data"]} | {f"start {n}": start for n, start in enumerate(record["starts"])}
@@ -135,13 +129,13 @@ class Recipe:
         """
         if self.record is not None:
             return {name: option["value"] for name, option in self.record["options"].items()}
-        return _read_yaml(self.path / "training.yaml")
+        return read_yaml(self.path / "training.yaml")
 
     @property
     def notes(self) -> str:
         """The text of notes.md, empty if the recipe has none."""
         file = self.path / "notes.md"
-        return file.read_text(encoding="utf-8").strip() if file.is_file() else ""
+        return read_text(file).strip() if file.is_file() else ""
 
     @property
     def pipeline_class(self) -> type:
@@ -167,11 +161,13 @@ class Recipe:
             ValueError: If the config is missing or names a class that this package does not have.
         """
         class_name = self.config(name).get("_class_name")
-        if class_name not in MODULE_OF:
+        module = MODULE_OF.get(class_name, "") if isinstance(class_name, str) else ""
+        component_class = load_class(str(class_name)) if module.startswith(_MODULES[name]) else object
+        if not hasattr(component_class, "from_config"):
             raise ValueError(
-                f"`recipe` must name classes of gan_diffusion, got {class_name!r} as the {name} of {self.name!r}."
+                f"`recipe` must name classes of gan_diffusion, got {class_name!r:.80} as the {name} of {self.name!r}."
             )
-        return load_class(class_name)
+        return component_class
 
     def config(self, name: str) -> dict[str, Any]:
         """
@@ -191,13 +187,7 @@ class Recipe:
         file = self.path / name / _CONFIG_FILES[name]
         if not file.is_file():
             raise ValueError(f"`recipe` must hold {file.relative_to(self.path)}, {self.name!r} does not.")
-        try:
-            config = json.loads(file.read_text(encoding="utf-8"))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"`recipe` must hold JSON in {file}, got: {error}") from error
-        if not isinstance(config, dict):
-            raise ValueError(f"`recipe` must hold a JSON object in {file}, got {config!r}.")
-        return config
+        return read_json(file)
 
     def build(self, name: str, **overrides: Any) -> Any:
         """
@@ -211,6 +201,7 @@ class Recipe:
             The model or scheduler.
 
         Raises:
+            TypeError: If a value of the config has the wrong type.
             ValueError: If the config cannot be used, or an override is not a value of it.
         """
         component_class = self.component_class(name)
@@ -221,4 +212,8 @@ class Recipe:
                 f"`overrides` must be config values of {component_class.__name__}, got {unknown}. "
                 f"It has {sorted(key for key in config if not key.startswith('_'))}."
             )
-        return component_class.from_config({**config, **overrides})
+        try:
+            return component_class.from_config({**config, **overrides})
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else ValueError
+            raise kind(f"`recipe` must hold a {name} that can be built, {self.name!r} does not: {error}") from error

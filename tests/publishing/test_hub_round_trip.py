@@ -177,8 +177,8 @@ def loaded(run_with_hub, folder, pushed) -> dict:
 def test_pushed_files(hub, pushed):
     files = hub.files("user/tiny")
     assert set(files) == {
-        ".gitattributes", "README.md", "generator/config.json", "generator/diffusion_pytorch_model.safetensors",
-        "model_index.json", "scheduler/scheduler_config.json",
+        ".gitattributes", "README.md", "checksums.json", "generator/config.json",
+        "generator/diffusion_pytorch_model.safetensors", "model_index.json", "scheduler/scheduler_config.json",
     }  # fmt: skip
     index = json.loads(files["model_index.json"])
     assert index["_class_name"] == "DDGANPipeline"

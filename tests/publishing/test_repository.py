@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import json
+import shutil
 
 import diffusers
 import pytest
@@ -15,7 +16,7 @@ from gan_diffusion import (
     LatentMLPGenerator,
     MLPDiscriminator,
 )
-from gan_diffusion.publishing import record_measurements, save_repository
+from gan_diffusion.publishing import record_measurements, renew_checksums, save_repository
 from gan_diffusion.recipes import Recipe
 
 
@@ -55,7 +56,7 @@ def rows(card: str) -> list[str]:
 
 def test_repository_has_every_file_and_no_other(saved):
     assert set(contents(saved)) == {
-        "README.md", "discriminator/config.json", "discriminator/diffusion_pytorch_model.safetensors",
+        "README.md", "checksums.json", "discriminator/config.json", "discriminator/diffusion_pytorch_model.safetensors",
         "generator/config.json", "generator/diffusion_pytorch_model.safetensors", "measurements.json",
         "model_index.json", "pipeline.py", "scheduler/scheduler_config.json", "training.yaml",
     }  # fmt: skip
@@ -142,3 +143,86 @@ def test_failing_save_leaves_the_old_files(saved, pipeline, discriminator, recip
         save_repository(saved, pipeline, discriminator, recipe, recipe.training, {"steps": 10})
     assert contents(saved) == before
     assert not list(saved.glob(".*"))
+
+
+def test_export_has_checksums_and_usual_rights(saved):
+    files = json.loads((saved / "checksums.json").read_text())["files"]
+    assert {name.split("/")[0] for name in files} == {"model_index.json", "generator", "scheduler", "discriminator"}
+    (saved / "plain").write_text("")
+    usual = (saved / "plain").stat().st_mode
+    assert {path.stat().st_mode for path in saved.rglob("*") if path.is_file()} == {usual}
+
+
+@pytest.mark.parametrize("part", ["generator", "discriminator"])
+def test_weights_that_are_no_numbers_are_not_exported(saved, recipe, part):
+    before = contents(saved)
+    networks = {name: recipe.build(name) for name in ("generator", "discriminator")}
+    next(networks[part].parameters()).data.fill_(float("nan"))
+    pipeline = DDGANPipeline(networks["generator"], recipe.build("scheduler"))
+    with pytest.raises(ValueError, match="must hold finite numbers"):
+        save_repository(saved, pipeline, networks["discriminator"], recipe, recipe.training, {})
+    assert contents(saved) == before
+
+
+def test_what_the_disk_does_not_keep_is_noticed(tmp_path, pipeline, discriminator, recipe, monkeypatch):
+    write = type(discriminator).save_pretrained
+
+    def lose(network, folder, **options):
+        changed = recipe.build("discriminator")
+        changed.load_state_dict(network.state_dict())
+        next(changed.parameters()).data.view(-1)[0] += 1
+        write(changed, folder, **options)
+
+    monkeypatch.setattr(type(discriminator), "save_pretrained", lose)
+    with pytest.raises(OSError, match="is not what was written"):
+        save_repository(tmp_path, pipeline, discriminator, recipe, recipe.training, {})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(float("nan"), "nan"), (float("inf"), "inf"), (-float("inf"), "-inf"), (1e300, "1e+300"), (0, "0")],
+)
+def test_measurements_that_are_no_numbers_are_written_as_text(saved, value, text):
+    record_measurements(saved, {"FID": value})
+    record_measurements(saved, {"steps": 9})
+    known = json.loads((saved / "measurements.json").read_text(), parse_constant=pytest.fail)
+    assert str(known["FID"]) == text
+    assert f"| FID | {text} |" in rows((saved / "README.md").read_text())
+
+
+@pytest.mark.parametrize("content", ["", '{"steps": 5,', "[]", "\x00", '{"steps": NaN}', '{"a": 1, "a": 2}'])
+def test_damaged_measurements_are_named_and_kept(saved, content):
+    (saved / "measurements.json").write_text(content)
+    before = contents(saved)
+    with pytest.raises(ValueError, match=r"`measurements.json` must .* Delete it, and record the numbers again"):
+        record_measurements(saved, {"FID": 3.5})
+    assert contents(saved) == before
+
+
+def test_measurements_survive_a_failure(saved, monkeypatch):
+    before = contents(saved)
+    monkeypatch.setattr("os.replace", lambda *args: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        record_measurements(saved, {"FID": 3.5})
+    after = contents(saved)
+    assert {name: after[name] for name in before} == before
+
+
+def test_measurements_go_to_the_newest_export(saved, tmp_path):
+    shutil.copytree(saved, tmp_path / "copy")
+    (tmp_path / "copy").rename(saved / ".export")
+    (saved / "model_index.json").unlink()
+    record_measurements(saved, {"FID": 3.5})
+    assert (saved / "model_index.json").is_file() and not list(saved.glob(".*"))
+    assert "| FID | 3.5 |" in rows((saved / "README.md").read_text())
+
+
+def test_checksums_are_renewed_for_a_pipeline_alone(saved, tmp_path):
+    with pytest.raises(ValueError, match="`folder` must hold a model_index.json"):
+        renew_checksums(tmp_path)
+    (saved / "discriminator" / "config.json").write_text((saved / "discriminator" / "config.json").read_text() + "\n")
+    with pytest.raises(ValueError, match="`discriminator/config.json` in .* must be as it was saved"):
+        MLPDiscriminator.from_pretrained(saved / "discriminator")
+    renew_checksums(saved)
+    assert MLPDiscriminator.from_pretrained(saved, subfolder="discriminator")

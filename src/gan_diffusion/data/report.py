@@ -5,11 +5,12 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ..storage.writing import write_text
 
 
 _EXAMPLES = 3
@@ -117,9 +118,7 @@ def write_json(file: Path, content: Any) -> None:
         content (`Any`): What JSON can hold.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
-    unfinished.write_text(json.dumps(content, indent=1))
-    os.replace(unfinished, file)
+    write_text(file, json.dumps(content, indent=1))
 
 
 def _counts(counts: dict[str, int], shown: int = 20) -> str:

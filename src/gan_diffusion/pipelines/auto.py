@@ -3,16 +3,18 @@
 
 """Loads a saved pipeline without being told its method."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from ..registry import MODULE_OF, load_class
+from ..storage.writing import current_folder
+from .loading import LOCATION_OPTIONS, CheckedPipeline
 
 
 _PIPELINES = tuple(name for name, module in MODULE_OF.items() if module.startswith("pipelines."))
-_LOCATION_OPTIONS = ("cache_dir", "force_download", "local_files_only", "proxies", "revision", "token")
 
 
 def load_pipeline(pretrained_model_name_or_path: str | Path, **kwargs: Any) -> DiffusionPipeline:
@@ -31,9 +33,11 @@ def load_pipeline(pretrained_model_name_or_path: str | Path, **kwargs: Any) -> D
     Raises:
         ValueError: If there is no pipeline of this package.
     """
-    location = {name: kwargs[name] for name in _LOCATION_OPTIONS if name in kwargs}
+    location = {name: kwargs[name] for name in LOCATION_OPTIONS if name in kwargs}
     try:
-        config = DiffusionPipeline.load_config(pretrained_model_name_or_path, **location)
+        local = os.path.isdir(pretrained_model_name_or_path)
+        place = current_folder(pretrained_model_name_or_path) if local else pretrained_model_name_or_path
+        config = CheckedPipeline.load_config(place, **location)
     except (OSError, ValueError) as error:
         raise ValueError(
             "`pretrained_model_name_or_path` must be a folder with a model_index.json or the name of such a repository on "

@@ -13,8 +13,10 @@ import PIL.Image
 import torch
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.models.modeling_utils import ModelMixin
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline, ImagePipelineOutput
+from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from diffusers.utils.torch_utils import is_compiled_module, randn_tensor
+
+from .loading import CheckedPipeline
 
 
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -22,7 +24,7 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 Samples = list[PIL.Image.Image] | np.ndarray | torch.Tensor
 
 
-class GANPipeline(DiffusionPipeline):
+class GANPipeline(CheckedPipeline):
     """
     Base of the pipelines: checks, starting noise, callback and postprocessing.
 

@@ -4,17 +4,19 @@
 """A trained model as a Hub repository: pipeline, discriminator, model card with measured numbers, `pipeline.py`."""
 
 import json
-import os
-import shutil
-import tempfile
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from diffusers import DiffusionPipeline, ModelMixin
 
 from ..recipes import Recipe
+from ..storage.checksums import write_checksums
+from ..storage.reading import read_json, read_text
+from ..storage.writing import finish_replacing, replaced_files, write_text
 from .cards import MEASURED_HEADING, make_card
 
 
@@ -36,8 +38,8 @@ def save_repository(
     """
     Writes everything that belongs into the Hub repository of a trained model.
 
-    The folder is then a recipe as well, with the options of this run. The files are first written elsewhere on the
-    same disk and then moved, so that an interruption leaves no file half written.
+    The folder is then a recipe as well, with the options of this run. It holds the old files or the new ones whenever
+    the process is killed, for all that loads it with this package. The weights are read back before the old ones go.
 
     Args:
         output_dir (`str` or `Path`):
@@ -58,7 +60,8 @@ def save_repository(
             The record of the run, as in its run.yaml. The model card tells what it says of data and settings.
 
     Raises:
-        ValueError: If the pipeline is not of the recipe's method.
+        OSError: If the disk is full, or does not give back what was written.
+        ValueError: If the pipeline is not of the recipe's method, or weights are NaN or infinite.
     """
     name = recipe.pipeline_class.__name__
     if type(pipeline) is not recipe.pipeline_class:
@@ -66,22 +69,31 @@ def save_repository(
             f"`pipeline` must be the {name} of the recipe {recipe.name!r}, got {type(pipeline).__name__}. "
             "Give the recipe that it was trained with."
         )
-    output_dir = Path(output_dir)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output_dir, prefix=".saving-") as temporary:
-        folder = Path(temporary)
+    with replaced_files(Path(output_dir)) as folder:
         pipeline.save_pretrained(folder)
         discriminator.save_pretrained(folder / "discriminator")
         (folder / "pipeline.py").write_text(_PIPELINE_FILE.format(name=name))
-        (folder / "training.yaml").write_text(yaml.safe_dump(dict(training), sort_keys=False))
+        (folder / "training.yaml").write_text(yaml.safe_dump(dict(training), sort_keys=False), encoding="utf-8")
         card = make_card(pipeline, discriminator, recipe, training, record)
         (folder / "README.md").write_text(card, encoding="utf-8")
         record_measurements(folder, measurements)
-        for entry in sorted(folder.iterdir()):
-            target = output_dir / entry.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            os.replace(entry, target)
+        write_checksums(folder)
+        _read_back(pipeline.generator, folder / "generator")
+        _read_back(discriminator, folder / "discriminator")
+
+
+def renew_checksums(folder: str | Path) -> None:
+    """
+    Accepts the files of a saved pipeline as they are now, after a change on purpose.
+
+    Args:
+        folder (`str` or `Path`): With a model_index.json.
+
+    Raises:
+        ValueError: If it is not a saved pipeline.
+    """
+    finish_replacing(Path(folder))
+    write_checksums(folder)
 
 
 def record_measurements(folder: str | Path, measurements: Mapping[str, str | int | float]) -> None:
@@ -93,21 +105,45 @@ def record_measurements(folder: str | Path, measurements: Mapping[str, str | int
             With a README.md.
         measurements (`Mapping[str, str | int | float]`):
             Names and values. A name says what was measured and how, for example
-            `"images per second, batch 64, CPU"`.
+            `"images per second, batch 64, CPU"`. Numbers that are not finite are written as text.
 
     Raises:
-        ValueError: If the folder has no model card.
+        ValueError: If the folder has no model card, or its measurements.json is damaged.
     """
     folder = Path(folder)
+    finish_replacing(folder)
     card, record = folder / "README.md", folder / _MEASUREMENTS
     if not card.is_file():
         raise ValueError(f"`folder` must hold a README.md to record measurements in, {folder} does not.")
-    known = json.loads(record.read_text()) if record.is_file() else {}
-    known.update(measurements)
-    record.write_text(json.dumps(known, indent=2) + "\n")
+    known = _recorded(record)
+    for name, value in measurements.items():
+        is_finite = not isinstance(value, float) or math.isfinite(value)
+        known[name] = value if is_finite else str(value)  # JSON has no such numbers.
     rows = "\n".join(f"| {name} | {value} |" for name, value in known.items())
     content = f"| what | value |\n|---|---|\n{rows}" if known else _NOTHING_MEASURED
-    before, _, old = card.read_text(encoding="utf-8").partition(MEASURED_HEADING)
+    before, _, old = read_text(card).partition(MEASURED_HEADING)
     _, next_heading, after = old.partition("\n## ")
-    text = f"{before.rstrip()}\n\n{MEASURED_HEADING}\n\n{content}\n{next_heading}{after}"
-    card.write_text(text, encoding="utf-8")
+    write_text(record, json.dumps(known, indent=2) + "\n")
+    write_text(card, f"{before.rstrip()}\n\n{MEASURED_HEADING}\n\n{content}\n{next_heading}{after}")
+
+
+def _recorded(record: Path) -> dict[str, Any]:
+    if not record.is_file():
+        return {}
+    try:
+        return read_json(record)
+    except ValueError as error:
+        raise ValueError(
+            f"`{_MEASUREMENTS}` must hold names and numbers, got: {error} Delete it, and record the numbers again that "
+            "README.md shows."
+        ) from error
+
+
+def _read_back(network: ModelMixin, folder: Path) -> None:
+    """Refuses to go on unless a saved network is found as it is in memory."""
+    saved = type(network).from_pretrained(folder, torch_dtype=network.dtype).state_dict()
+    for name, tensor in network.state_dict().items():
+        if not torch.equal(saved[name], tensor.cpu().to(saved[name].dtype)):
+            raise OSError(
+                f"{name} in {folder} is not what was written. Check the disk, and run the same command again."
+            )

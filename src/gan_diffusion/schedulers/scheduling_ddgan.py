@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 
 from ..kernels import noising
-from .common import TablesMixin, check_integer
+from .common import MAX_TIMESTEPS, Scheduler, check_integer
 
 
 # Start of the time grid; the process is defined on (0, 1].
@@ -78,7 +77,7 @@ def _checked_betas(trained_betas: list[float], num_steps: int) -> torch.Tensor:
     return betas
 
 
-class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
+class DDGANScheduler(Scheduler):
     """
     A diffusion of a few large steps.
 
@@ -127,7 +126,7 @@ class DDGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
         beta_max: float = 20.0,
         trained_betas: list[float] | None = None,
     ):
-        check_integer("num_train_timesteps", num_train_timesteps, 1)
+        check_integer("num_train_timesteps", num_train_timesteps, 1, MAX_TIMESTEPS)
         if trained_betas is None:
             step_betas = _scheduled_betas(num_train_timesteps, beta_schedule, beta_min, beta_max)
         else:

@@ -13,12 +13,11 @@ import math
 
 import numpy as np
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.configuration_utils import register_to_config
 
 from ..kernels import noising
 from .beta_schedules import BETA_SCHEDULES
-from .common import TablesMixin, check_draw, check_integer, check_interval
+from .common import MAX_TIMESTEPS, Scheduler, check_draw, check_integer, check_interval
 from .sign_statistic import SignStatistic, steered
 
 
@@ -40,13 +39,13 @@ def _check_config(config) -> None:
     # The reference implementation never draws t = 1, so it needs a second timestep.
     shortest = 2 if distribution == "priority_official" else 1
     for name in ("min_timesteps", "max_timesteps"):
-        check_integer(name, config[name], shortest)
+        check_integer(name, config[name], shortest, MAX_TIMESTEPS)
     if config.min_timesteps > config.max_timesteps:
         raise ValueError(
             f"`min_timesteps` must be at most `max_timesteps`, got {config.min_timesteps} and {config.max_timesteps}."
         )
     for name in ("list_length", "update_interval"):
-        check_integer(name, config[name], 1)
+        check_integer(name, config[name], 1, MAX_TIMESTEPS)
     check_interval("noise_std", config.noise_std, 0, math.inf)
     check_interval("initial_p", config.initial_p, 0, 1)
     if config.clean_share is not None:
@@ -60,7 +59,7 @@ def _check_config(config) -> None:
         raise ValueError(f"`adaptation_kimg` must be positive, got {config.adaptation_kimg}.")
 
 
-class DiffusionGANScheduler(TablesMixin, SchedulerMixin, ConfigMixin):
+class DiffusionGANScheduler(Scheduler):
     r"""
     A diffusion whose length T adapts to the discriminator: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) noise_std n.
 

@@ -13,14 +13,13 @@ import math
 from typing import cast
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.configuration_utils import register_to_config
 
 from ..kernels import noising
-from .common import check_draw, check_interval
+from .common import Scheduler, check_draw, check_interval
 
 
-class SPIGANScheduler(SchedulerMixin, ConfigMixin):
+class SPIGANScheduler(Scheduler):
     """
     The forward process of SPI-GAN: one diffusion of the data, and the straight path from there back to the data.
 

@@ -3,7 +3,6 @@
 
 """The record of a run, run.yaml: every setting and where it comes from, data, versions, and each start."""
 
-import os
 import platform
 import shlex
 import subprocess
@@ -21,6 +20,7 @@ from accelerate import Accelerator
 
 from ..data.batch import Samples
 from ..recipes import Recipe
+from ..storage.writing import write_text
 from .arguments import OPTIONS_OF_A_START, TrainingArguments, is_local
 
 
@@ -183,13 +183,13 @@ def write_record(output_dir: str | Path, record: Mapping[str, Any], start: Mappi
         if step and origin is not None:
             content["fine_tuned_from"] = origin
     content["starts"] = [*starts, entry]
-    _write(
+    write_text(
         file,
         _HEADER + yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=119),
     )
     ignored = Path(output_dir) / ".gitignore"
     if not ignored.exists():
-        _write(ignored, _NOT_PUBLISHED)
+        write_text(ignored, _NOT_PUBLISHED)
 
 
 def notes_on_repeating(recipe: Recipe, record: Mapping[str, Any], start: Mapping[str, Any]) -> list[str]:
@@ -274,13 +274,3 @@ def _commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return commit.strip() + (" with changes" if changes.strip() else "")
-
-
-def _write(file: Path, text: str) -> None:
-    """Writes a file that is whole or not there."""
-    partial = file.with_name(file.name + ".partial")
-    with open(partial, "w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, file)

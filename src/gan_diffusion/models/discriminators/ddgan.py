@@ -9,14 +9,14 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..layers.embeddings import TimestepMLP, check_class_labels, expand_timesteps, sinusoidal_embedding
 from ..layers.initialization import conv, linear
 from ..layers.minibatch_stddev import minibatch_stddev
 from ..layers.resampling import Downsample
+from ..network import Network
 from ..outputs import DiscriminatorOutput
 
 
@@ -52,7 +52,7 @@ class DiscriminatorBlock(nn.Module):
         return self.conv2(hidden).add_(self.shortcut(sample)).mul_(math.sqrt(0.5))
 
 
-class DDGANDiscriminator(ModelMixin, ConfigMixin):
+class DDGANDiscriminator(Network):
     r"""
     Discriminator D(x_t, t, x_{t+1}) of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022, appendix C).
 

@@ -4,16 +4,16 @@
 """A fully connected discriminator for vectors, such as points in the plane."""
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from ..layers.embeddings import check_class_labels, expand_timesteps, fourier_features
 from ..layers.mlp import ConditionalMLP
+from ..network import Network
 from ..outputs import DiscriminatorOutput
 
 
-class MLPDiscriminator(ModelMixin, ConfigMixin):
+class MLPDiscriminator(Network):
     r"""
     Discriminator D(x_t, t, x_{t+1}) or D(x_t, t) for vectors: fully connected layers on their Fourier features.
 

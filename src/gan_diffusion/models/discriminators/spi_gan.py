@@ -5,18 +5,18 @@
 
 import math
 
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..layers.embeddings import check_class_labels
 from ..layers.equalized import ClassEmbedding, EqualizedLinear
 from ..layers.positions import expand_positions, position_embedding
+from ..network import Network
 from ..outputs import DiscriminatorOutput
 from .stylegan2_blocks import StyleGAN2Epilogue, StyleGAN2Trunk
 
 
-class SPIGANDiscriminator(ModelMixin, ConfigMixin):
+class SPIGANDiscriminator(Network):
     r"""
     Discriminator D(i(u), u) of SPI-GAN (Jeon and Park, arXiv 2206.14464) on StyleGAN2 (Karras et al., CVPR 2020).
 

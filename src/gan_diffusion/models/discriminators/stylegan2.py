@@ -5,16 +5,16 @@
 
 import math
 
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from ..layers.embeddings import check_class_labels, expand_timesteps
+from ..network import Network
 from ..outputs import DiscriminatorOutput
 from .stylegan2_blocks import ConditionMapping, StyleGAN2Epilogue, StyleGAN2Trunk
 
 
-class StyleGAN2Discriminator(ModelMixin, ConfigMixin):
+class StyleGAN2Discriminator(Network):
     r"""
     Discriminator D(x_t, t) of Diffusion-GAN (Wang et al., ICLR 2023) on StyleGAN2 (Karras et al., CVPR 2020).
 

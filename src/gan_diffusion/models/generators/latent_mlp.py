@@ -4,16 +4,16 @@
 """A fully connected generator of vectors from latents, in one evaluation."""
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from ..layers.embeddings import check_class_labels, fourier_features
 from ..layers.mlp import ConditionalMLP
+from ..network import Network
 from ..outputs import GeneratorOutput
 
 
-class LatentMLPGenerator(ModelMixin, ConfigMixin):
+class LatentMLPGenerator(Network):
     r"""
     Generator G(z) -> x for vectors: fully connected layers on the Fourier features of z.
 

@@ -5,8 +5,7 @@
 
 import torch
 import torch.nn.functional as F
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..layers.attention import AttentionBlock
@@ -22,6 +21,7 @@ from ..layers.initialization import conv
 from ..layers.normalization import GroupNorm, silu
 from ..layers.pyramid import size_pair
 from ..layers.resampling import Downsample, Upsample
+from ..network import Network
 from ..outputs import GeneratorOutput
 from .ncsnpp_blocks import DownBlock, InputResidual, InputSkip, MidBlock, OutputSkip, ResidualBlock, UpBlock
 
@@ -35,7 +35,7 @@ _CHOICES = {
 }
 
 
-class NCSNppGenerator(ModelMixin, ConfigMixin):
+class NCSNppGenerator(Network):
     r"""
     Generator G(x_{t+1}, t, z) -> x_0 of Denoising Diffusion GAN (Xiao, Kreis and Vahdat, ICLR 2022).
 
@@ -323,6 +323,8 @@ class NCSNppGenerator(ModelMixin, ConfigMixin):
         for name, least in (("base_channels", 4), ("layers_per_block", 1)):
             if self.config[name] < least:
                 raise ValueError(f"`{name}` must be at least {least}, got {self.config[name]}.")
+        if not 0 <= self.config.dropout <= 1:
+            raise ValueError(f"`dropout` must lie in [0, 1], got {self.config.dropout}.")
         if any(side % self._divisor for side in size_pair(self.config.sample_size)):
             raise ValueError(
                 f"`sample_size` must be a multiple of {self._divisor} for {len(self.config.channel_multipliers)} levels, "

@@ -6,8 +6,7 @@
 import math
 from dataclasses import dataclass
 
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Generator, Tensor
 
 from ..layers.embeddings import check_class_labels
@@ -15,6 +14,7 @@ from ..layers.equalized import ClassEmbedding
 from ..layers.positions import expand_positions
 from ..layers.precision import at_least_float32
 from ..layers.pyramid import size_pair
+from ..network import Network
 from ..outputs import GeneratorOutput
 from .spi_gan_blocks import InitialEmbedding, MLPMapping, ODEMapping, VectorSynthesis
 from .stylegan2_blocks import StyleGAN2Synthesis
@@ -38,7 +38,7 @@ class SPIGANOutput(GeneratorOutput):
     styles: Tensor | None = None
 
 
-class SPIGANGenerator(ModelMixin, ConfigMixin):
+class SPIGANGenerator(Network):
     r"""
     Generator G(h(u)) of SPI-GAN (Jeon and Park, arXiv 2206.14464): noise -> a sample of the straight path at u.
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from numbers import Real
 
 import torch
-from diffusers.configuration_utils import ConfigMixin, register_to_config
-from diffusers.models.modeling_utils import ModelMixin
+from diffusers.configuration_utils import register_to_config
 from torch import Generator, Tensor
 
 from ..layers.pyramid import size_pair
+from ..network import Network
 from ..outputs import GeneratorOutput
 from .stylegan2_blocks import StyleGAN2Mapping, StyleGAN2Synthesis
 
@@ -32,7 +32,7 @@ class StyleGAN2Output(GeneratorOutput):
     ws: Tensor | None = None
 
 
-class StyleGAN2Generator(ModelMixin, ConfigMixin):
+class StyleGAN2Generator(Network):
     r"""
     Generator G(z) -> x_0 of StyleGAN2 (Karras et al., CVPR 2020; with ADA, NeurIPS 2020), as in Diffusion-GAN.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 
 ARCHITECTURES = ("orig", "skip", "resnet")
+MAX_SIDE = 2**14
 
 
 def size_pair(sample_size: int | Sequence[int]) -> tuple[int, int]:
@@ -20,7 +21,7 @@ def size_pair(sample_size: int | Sequence[int]) -> tuple[int, int]:
         `tuple[int, int]`: (height, width).
 
     Raises:
-        ValueError: If it is neither a positive integer nor a pair of them.
+        ValueError: If it is neither a positive integer nor a pair of them, or one is over 16384.
     """
     sides = (sample_size, sample_size) if isinstance(sample_size, int) else sample_size
     if (
@@ -32,6 +33,8 @@ def size_pair(sample_size: int | Sequence[int]) -> tuple[int, int]:
             f"`sample_size` must be a positive integer, or a pair (height, width) of them, got {sample_size!r}."
         )
     height, width = sides
+    if max(height, width) > MAX_SIDE:
+        raise ValueError(f"`sample_size` must be at most {MAX_SIDE}, got {sample_size!r}.")
     return height, width
 
 
