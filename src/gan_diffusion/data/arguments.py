@@ -57,7 +57,9 @@ class DataArguments:
     dataset_name: str | None = option(None, "'digits', 'gaussians-25', or the name of a dataset on the Hub.")
     dataset_config_name: str | None = option(None, "Configuration of the Hub dataset.")
     dataset_split: str = option("train", "Split of the dataset.")
-    train_data_dir: str | None = option(None, "Folder of images (subfolders are classes) or of parquet files.")
+    train_data_dir: str | None = option(
+        None, "Folder of images (subfolders are classes) or of parquet files.", free=True
+    )
     image_column: str = option("image", "Column of the images.", free=True)
     label_column: str = option("label", "Column of the class labels, for class-conditional training.", free=True)
     cache_dir: str | None = option(None, "Folder in which datasets are cached.", free=True)

@@ -109,11 +109,17 @@ class RunArguments:
     checkpoints_total_limit: int | None = option(2, "Keep only this many checkpoints, the newest.", free=True)
     resume_from_checkpoint: str = option(
         "latest",
-        "'latest': go on from the newest checkpoint in output_dir, if any; 'no': start anew; or the path of a checkpoint.",
+        "'latest': go on from the newest checkpoint in output_dir, if any; 'no': start anew; or a checkpoint, by its path or "
+        "its name in output_dir.",
         free=True,
     )
     change_on_resume: list[str] = option(
-        [], "Names of options that may differ from the checkpoint's, such as learning_rate_g.", free=True
+        [],
+        "Names of options that may differ from the checkpoint's, such as learning_rate_g; 'data' for other images.",
+        free=True,
+    )
+    distributed_timeout: int = option(
+        1800, "In several processes, seconds to wait for one that does not answer before the run ends.", free=True
     )
     validation_steps: int = option(500, "Draw a grid of samples every this many steps; 0 draws none.", free=True)
     num_validation_images: int = option(64, "Images in the grid, always from the same noise.", free=True)
@@ -128,7 +134,7 @@ class RunArguments:
             if not getattr(self, name):
                 raise ValueError(f"`--{name}` is required.")
         check_at_least(self, 1, "checkpointing_steps", "checkpoints_total_limit", "num_validation_images")
-        check_at_least(self, 1, "logging_steps")
+        check_at_least(self, 1, "logging_steps", "distributed_timeout")
         check_at_least(self, 0, "validation_steps")
 
 
@@ -195,7 +201,7 @@ class TrainingArguments:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        changeable = {*self.settings(free=False), "train_batch_size"}
+        changeable = {*self.settings(free=False), "train_batch_size", "data"}
         unknown = sorted(set(self.run.change_on_resume) - changeable)
         if unknown:
             raise ValueError(f"`--change_on_resume` must name options out of {sorted(changeable)}, got {unknown}.")

@@ -12,6 +12,8 @@ from .augmentation import AdaptiveAugmentation
 from .objectives import DDGANObjective, DiffusionGANObjective, Objective, SPIGANObjective
 from .parsing import parse_arguments
 from .run import TrainingRun
+from .run_folder import logged_output, run_folder
+from .signals import end_with_launcher
 
 
 @dataclass(frozen=True)
@@ -85,5 +87,8 @@ def train(method: str, argv: Sequence[str] | None = None, prog: str | None = Non
         ValueError: If the recipe, the data or the output folder cannot be used.
     """
     entry = METHODS[method]
-    run = TrainingRun.prepare(parse_arguments(entry.arguments, entry.description, argv, prog))
-    run.train(entry.objective(run), load_class(entry.pipeline)(run.generator, run.scheduler))
+    arguments = parse_arguments(entry.arguments, entry.description, argv, prog)
+    end_with_launcher()
+    with run_folder(arguments.run.output_dir), logged_output(arguments.run.output_dir):
+        run = TrainingRun.prepare(arguments)
+        run.train(entry.objective(run), load_class(entry.pipeline)(run.generator, run.scheduler))

@@ -20,6 +20,7 @@ from .accelerator import make_accelerator
 from .arguments import TrainingArguments
 from .loop import Trainer
 from .objectives.base import Objective
+from .run_folder import run_folder
 
 
 logger = logging.get_logger(__name__)
@@ -102,12 +103,15 @@ class TrainingRun:
             `bool`: whether it is complete, and not stopped by a signal.
         """
         output_dir = self.arguments.run.output_dir
-        trainer = Trainer(objective, pipeline, self.data, self.arguments, self.accelerator)
-        complete = trainer.train()
-        if complete and self.accelerator.is_main_process:
-            training = self.arguments.recipe_settings()
-            save_repository(output_dir, pipeline, self.discriminator, self.recipe, training, trainer.measurements())
-            print(f"Saved the pipeline in {output_dir}")
+        with run_folder(output_dir):
+            trainer = Trainer(objective, pipeline, self.data, self.arguments, self.accelerator)
+            complete = trainer.train()
+            if complete and self.accelerator.is_main_process:
+                training = self.arguments.recipe_settings()
+                save_repository(
+                    output_dir, pipeline, self.discriminator, self.recipe, training, trainer.measurements()
+                )
+                print(f"Saved the pipeline in {output_dir}")
         return complete
 
 
