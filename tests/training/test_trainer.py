@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
-from training_runs import METHODS, make_recipe
+from training_runs import METHODS, last_state, make_recipe
 
 from gan_diffusion import registry
 from gan_diffusion.training import METHODS as TRAINING
@@ -26,7 +26,6 @@ from gan_diffusion.training import (
     make_accelerator,
     parse_arguments,
 )
-from gan_diffusion.training.state import list_checkpoints
 
 
 @pytest.fixture(autouse=True)
@@ -196,7 +195,7 @@ def test_an_objective_from_outside_brings_a_third_network(start, tmp_path):
         return training
 
     whole = run_to(6, "whole")
-    state = torch.load(list_checkpoints(tmp_path / "whole")[-1] / "state.pt", weights_only=True)
+    state = last_state(tmp_path / "whole")
     assert {"network.critic", "optimizer.critic"} <= state["parts"].keys()
     assert whole.objective.judged == state["parts"]["objective"]["judged"] == 3 * 16  # steps 0, 2 and 4
 

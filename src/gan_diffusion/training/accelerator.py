@@ -53,12 +53,17 @@ def make_accelerator(arguments: TrainingArguments) -> Accelerator:
     )
 
 
+def device_name(accelerator: Accelerator) -> str:
+    """Name of the GPU, or number of CPU threads, of one process."""
+    if accelerator.device.type == "cuda":
+        return torch.cuda.get_device_name(accelerator.device)
+    return f"{torch.get_num_threads()} CPU threads"
+
+
 def describe(accelerator: Accelerator) -> str:
     """What a run computes on, in a sentence."""
-    count, device = accelerator.num_processes, accelerator.device
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
     precision = accelerator.mixed_precision
-    return f"Training in {count} process{'es' if count > 1 else ''}, each on {name}, mixed precision: {precision}."
+    return f"Training on {accelerator.num_processes} x {device_name(accelerator)}, mixed precision: {precision}."
 
 
 def _check_tracker(name: str) -> None:

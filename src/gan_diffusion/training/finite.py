@@ -7,41 +7,23 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
 
 from ..data.batch import Batch
-from .objectives.base import HalfStep, Player
-
-
-# Updates that the scaler of float16 may skip one after the other. It halves its factor each time: from 2^16 down to
-# 2^-34, far below any gradient.
-MAX_SKIPPED_UPDATES = 50
-
-
-def gradient_norm(networks: Mapping[str, nn.Module]) -> torch.Tensor:
-    """Norm of all gradients together. It is not finite if one of them is not."""
-    gradients = [p.grad for network in networks.values() for p in network.parameters() if p.grad is not None]
-    return torch.nn.utils.get_total_norm(gradients)
+from .objectives.base import HalfStep
+from .players import PlayerState
 
 
 def describe_not_finite(
-    half: HalfStep,
-    player: Player,
-    networks: Mapping[str, nn.Module],
-    logs: Mapping[str, torch.Tensor | float],
-    batches: Sequence[Batch],
-    precision: str,
+    half: HalfStep, player: PlayerState, logs: Mapping[str, torch.Tensor | float], batches: Sequence[Batch]
 ) -> str:
     """
     Says where numbers are not finite, and what helps there.
 
     Args:
         half ([`~training.HalfStep`]): The half-step that is about to update its player.
-        player ([`~training.Player`]): The player.
-        networks (`Mapping[str, nn.Module]`): Its networks, with gradients.
+        player (`PlayerState`): The player, with gradients.
         logs (`Mapping[str, torch.Tensor | float]`): Terms of the loss.
         batches (`Sequence[Batch]`): The samples.
-        precision (`str`): accelerate's mixed precision.
 
     Returns:
         `str`: sentences.
@@ -50,7 +32,7 @@ def describe_not_finite(
     bad_terms = [name for name, value in terms.items() if not math.isfinite(value)]
     bad_tensors = [
         f"{name}.{key}"
-        for name, network in networks.items()
+        for name, network in player.networks.items()
         for key, parameter in network.named_parameters()
         if parameter.grad is not None and not parameter.grad.isfinite().all()
     ]
@@ -61,21 +43,21 @@ def describe_not_finite(
         text += f"Gradients that are not finite: {shown}. "
     elif not bad_terms:
         text += "The gradients are too large for their norm to be a float32. "
-    return text + _advice(half, player, bad_terms, batches, precision)
+    return text + _advice(half, player, bad_terms, batches)
 
 
-def _advice(half: HalfStep, player: Player, bad_terms: Sequence[str], batches: Sequence[Batch], precision: str) -> str:
+def _advice(half: HalfStep, player: PlayerState, bad_terms: Sequence[str], batches: Sequence[Batch]) -> str:
     if any(not batch.samples.isfinite().all() for batch in batches):
         return "The samples of this step are not finite. Mend the data."
     options = [
-        f"a lower `--learning_rate_{'g' if player.learning_rate == 'generator' else 'd'}`",
+        f"a lower `--learning_rate_{'g' if player.player.learning_rate == 'generator' else 'd'}`",
         "a `--max_grad_norm`",
     ]
     if "r1" in half.terms or half.name == "r1":
         options.append("another `--r1_gamma`")
     if half.name == "path_lengths":
         options.append("a lower `--path_length_weight`")
-    if precision != "no":
+    if player.accelerator.mixed_precision != "no":
         options.append("`--mixed_precision no`")
     start = "Its loss is not finite" if bad_terms else "Its loss is finite, but not its gradient"
     return (

@@ -5,49 +5,36 @@
 
 import gc
 import math
-import random
 import time
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from diffusers import DiffusionPipeline
 from diffusers.training_utils import EMAModel
 from diffusers.utils import logging
-from torch import nn
 from tqdm.auto import tqdm
 
 from ..data.batch import Batch
 from ..data.loader import EndlessBatches
-from .accelerator import describe
-from .arguments import LOCAL_OPTIONS, OptimizationArguments, TrainingArguments
+from .accelerator import describe, device_name
+from .arguments import LOCAL_OPTIONS, TrainingArguments
 from .checkpoints import CheckpointNotSavedError, clean_checkpoints, load_checkpoint, resume, save_checkpoint
-from .finite import MAX_SKIPPED_UPDATES, describe_not_finite, gradient_norm
-from .objectives.base import HalfStep, Objective, Player
+from .finite import describe_not_finite
+from .objectives.base import HalfStep, Objective
+from .players import PlayerState
 from .safe_point import SafePoint
-from .schedules import cosine_factor, ema_decay, lazy_adam
+from .schedules import ema_decay
+from .seeding import seed_half_step
 from .signals import stop_request
 from .snapshots import draw_samples, save_samples
-from .state import AverageState, OptimizerState, TrainingState, data_identity
+from .state import AverageState, OptimizerState, TrainingState, data_identity, plain_configs
 
 
 logger = logging.get_logger(__name__)
-
-
-@dataclass
-class _PlayerState:
-    """A player with its optimiser, its learning rate at the beginning, and the updates skipped in a row."""
-
-    player: Player
-    networks: dict[str, nn.Module]
-    optimizer: Any
-    learning_rate: float
-    skipped: int = 0
 
 
 class Trainer:
@@ -86,15 +73,18 @@ class Trainer:
 
         optimization = arguments.optimization
         self._place_networks()
-        self.players = {name: self._player(player) for name, player in objective.players.items()}
+        self.players = {
+            name: PlayerState(player, self.objective.networks, optimization, accelerator)
+            for name, player in objective.players.items()
+        }
         self.ema = None
         if optimization.ema_decay > 0 or optimization.ema_kimg is not None:
             self.ema = EMAModel(self.networks["generator"].parameters(), foreach=True)
         self.safe_point = SafePoint(objective, self.networks)
         self.state = TrainingState(
             self._parts(),
-            self._configs(),
-            {name: _plain(value) for name, value in arguments.settings(free=False).items()},
+            plain_configs({**self.networks, "scheduler": pipeline.scheduler}),
+            arguments.settings(free=False),
             data.samples_per_step,
             data_identity(data.dataset),
         )
@@ -114,15 +104,6 @@ class Trainer:
                 network.to(memory_format=torch.channels_last)
             self.objective.networks[name] = self.accelerator.prepare(network)
 
-    def _player(self, player: Player) -> _PlayerState:
-        options: OptimizationArguments = self.arguments.optimization
-        networks = {name: self.objective.networks[name] for name in player.networks}
-        rate = options.learning_rate_g if player.learning_rate == "generator" else options.learning_rate_d
-        rate, betas = lazy_adam(rate, (options.adam_beta1, options.adam_beta2), player.lazy_interval)
-        parameters = [parameter for name in player.networks for parameter in self.networks[name].parameters()]
-        optimizer = torch.optim.Adam(parameters, rate, betas, options.adam_epsilon, fused=True)
-        return _PlayerState(player, networks, self.accelerator.prepare(optimizer), rate)
-
     def _parts(self) -> dict[str, Any]:
         """What a checkpoint holds."""
         parts: dict[str, Any] = {f"network.{name}": network for name, network in self.networks.items()}
@@ -134,15 +115,6 @@ class Trainer:
         if self.accelerator.scaler is not None:
             parts["scaler"] = self.accelerator.scaler
         return parts
-
-    def _configs(self) -> dict[str, dict]:
-        """The configs of networks and scheduler, without what diffusers adds."""
-        owners = {**self.networks, "scheduler": self.pipeline.scheduler}
-        return {
-            name: {key: _plain(value) for key, value in owner.config.items() if not key.startswith("_")}
-            for name, owner in owners.items()
-            if hasattr(owner, "config")
-        }
 
     @property
     def max_steps(self) -> int:
@@ -286,7 +258,8 @@ class Trainer:
     def _step(self, batches: list[Batch]) -> dict[str, torch.Tensor | float]:
         """One training step, or the rest of one: every half-step that is due, on all batches of the step."""
         state, half_steps = self.state, self.objective.half_steps
-        self._set_learning_rates()
+        for player in self.players.values():
+            player.set_learning_rate(state.step, self.max_steps)
         batches = [batch.to(self.accelerator.device) for batch in batches]
         logs: dict[str, torch.Tensor | float] = {}
         for number, half in enumerate(half_steps):
@@ -295,6 +268,7 @@ class Trainer:
             self._seed(number)
             logs |= self._half_step(half, batches)
             state.half_steps = number + 1
+            self.players[half.player].check_skipped()
         if self.ema is not None and state.half_steps <= len(half_steps):
             self._updating = True
             self._update_ema(self.ema)
@@ -320,25 +294,14 @@ class Trainer:
                 self.accelerator.backward(output.loss / len(batches))
             losses.append(output.loss.detach())
             logs |= output.logs
-        max_norm = self.arguments.optimization.max_grad_norm
-        if max_norm is not None:
-            parameters = [p for network in player.networks.values() for p in network.parameters()]
-            norm = self.accelerator.clip_grad_norm_(parameters, max_norm)
-        else:
-            norm = gradient_norm(player.networks)
-        if not self._agree_that_finite(
-            torch.stack([torch.as_tensor(norm).double(), *map(torch.Tensor.double, losses)])
-        ):
-            text = describe_not_finite(
-                half, player.player, player.networks, logs, batches, self.accelerator.mixed_precision
-            )
+        values = torch.stack([value.double() for value in (player.clip(), *losses)])
+        if not self._agree_that_finite(values):
+            text = describe_not_finite(half, player, logs, batches)
             raise FloatingPointError(f"Not finite in step {self.state.step + 1}, before its update. {text}")
         self.safe_point.take()
         self._updating = True
-        player.optimizer.step()
+        player.update()
         self._updating = False
-        player.optimizer.zero_grad(set_to_none=True)
-        self._count_skipped(half, player)
         return logs
 
     def _agree_that_finite(self, values: torch.Tensor) -> bool:
@@ -351,35 +314,9 @@ class Trainer:
             self._stop_agreed = stop > 0
         return not bad
 
-    def _count_skipped(self, half: HalfStep, player: _PlayerState) -> None:
-        """float16 skips an update whose gradients are not finite, and scales the next loss less. Not for ever."""
-        player.skipped = player.skipped + 1 if player.optimizer.step_was_skipped else 0
-        if player.skipped == MAX_SKIPPED_UPDATES:
-            raise FloatingPointError(
-                f"The scaler of float16 has skipped {player.skipped} updates in a row, the last one in half-step "
-                f"{half.name!r} of step {self.state.step + 1}. Give `--mixed_precision bf16` or `no`, with "
-                "`--change_on_resume mixed_precision`."
-            )
-
     def _seed(self, half_step: int) -> None:
-        """Makes what is drawn in a half-step a function of seed, process, step and number of the half-step."""
-        numbers = [self.arguments.optimization.seed, self.accelerator.process_index, self.state.step, half_step]
-        seeds = np.random.SeedSequence(numbers).generate_state(3)
-        random.seed(int(seeds[0]))
-        np.random.seed(seeds[1])
-        # Not `torch.manual_seed`, which takes a third of a millisecond for devices that are not there.
-        torch.default_generator.manual_seed(int(seeds[2]))
-        if self.accelerator.device.type != "cpu":
-            torch.get_device_module(self.accelerator.device).manual_seed(int(seeds[2]))
-
-    def _set_learning_rates(self) -> None:
-        options = self.arguments.optimization
-        if options.lr_scheduler == "constant":
-            return
-        for player in self.players.values():
-            floor = min(options.lr_eta_min / player.learning_rate, 1.0) if player.learning_rate else 1.0
-            for group in player.optimizer.param_groups:
-                group["lr"] = player.learning_rate * cosine_factor(self.state.step, self.max_steps, floor)
+        seed, accelerator = self.arguments.optimization.seed, self.accelerator
+        seed_half_step(seed, accelerator.process_index, self.state.step, half_step, accelerator.device)
 
     def _update_ema(self, ema: EMAModel) -> None:
         options, decay = self.arguments.optimization, self.arguments.optimization.ema_decay
@@ -407,16 +344,12 @@ class Trainer:
 
     def measurements(self) -> dict[str, str | int | float]:
         """What the run cost, for the model card."""
-        device = self.accelerator.device
-        name = (
-            torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-        )
         return {
             "training steps": self.state.step,
             "real images seen": self.state.images_seen,
             "training time (minutes, without sampling and saving)": round(self.state.seconds / 60, 1),
             "training speed (images per second)": self.images_per_second,
-            "trained on": f"{self.accelerator.num_processes} x {name}",
+            "trained on": f"{self.accelerator.num_processes} x {device_name(self.accelerator)}",
             "seed": self.arguments.optimization.seed,
         }
 
@@ -441,8 +374,3 @@ class Trainer:
             if self.ema is not None:
                 self.ema.restore(parameters)
         save_samples(images, Path(run.output_dir) / "samples", self.state.step, self.accelerator)
-
-
-def _plain(value: Any) -> Any:
-    """A config value as it comes back from a checkpoint: tuples as lists."""
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

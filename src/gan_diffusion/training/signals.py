@@ -51,7 +51,7 @@ def stop_request() -> Iterator[list[str]]:
 
 def end_with_launcher() -> None:
     """
-    Asks for a SIGTERM at the end of the launcher, so that a killed `torchrun` or `accelerate launch` leaves no process.
+    Asks for a SIGTERM at the end of `torchrun` or `accelerate launch`, so that these leave no process when killed.
 
     On Linux alone; elsewhere nothing happens.
     """

@@ -5,7 +5,7 @@
 
 import math
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -227,6 +227,27 @@ def data_identity(dataset: Any) -> dict[str, Any]:
         "samples": len(dataset),
         "identity": None if report is None else report.identity,
         "classes": getattr(dataset, "class_names", None),
+    }
+
+
+def plain_configs(owners: Mapping[str, Any]) -> dict[str, dict]:
+    """
+    The configs of networks and scheduler as they come back from a checkpoint, without what diffusers adds.
+
+    Args:
+        owners (`Mapping[str, Any]`): Networks and scheduler by name; those without a config are left out.
+
+    Returns:
+        `dict[str, dict]`: their configs by name.
+    """
+
+    def plain(value: Any) -> Any:
+        return [plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    return {
+        name: {key: plain(value) for key, value in owner.config.items() if not key.startswith("_")}
+        for name, owner in owners.items()
+        if hasattr(owner, "config")
     }
 
 
