@@ -6,6 +6,7 @@
 import errno
 import os
 import shutil
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,6 +184,7 @@ def resume(
         if wanted != "no":
             path = Path(wanted) if Path(wanted).is_dir() else Path(output_dir) / wanted
             notes = load_checkpoint(state, path, changes)
+            state.run = uuid.uuid4().hex  # What lies beyond it in the folder is of another run from now on.
         others = [each.path.name for each in found if path is None or each.path.resolve() != path.resolve()]
         notes = [] if path is None else [f"Going on from {path}.", *(f"{note}." for note in notes)]
         if others:
