@@ -96,7 +96,7 @@ def pack(content: Any) -> tuple[Any, dict[str, torch.Tensor]]:
         if value is None or type(value) in (bool, int, float, str):
             return value
         if isinstance(value, torch.Tensor) and value.layout == torch.strided and not value.is_quantized:
-            return store(value, path)
+            return store(value, path[1:])
         if isinstance(value, dict):
             if all(type(key) is str and not key.startswith("$") for key in value):
                 return {key: visit(item, f"{path}/{key}") for key, item in value.items()}
@@ -227,17 +227,24 @@ def read_files(folder: Path, max_tensor_bytes: int | None = None) -> Iterator[tu
     for name in limits:
         if _fingerprint(folder / name) != files[name]:
             raise DamagedCheckpointError(f"`{folder / name}` must have the checksum of the manifest, got another one.")
-    with open(folder / TENSORS, "rb") as file:
-        if int.from_bytes(file.read(8), "little") > _MAX_HEADER_BYTES:
-            raise DamagedCheckpointError(
-                f"`{folder / TENSORS}` must have a header of at most {_MAX_HEADER_BYTES} bytes."
-            )
+    with open(folder / TENSORS, "rb") as file, _damage(folder):
+        length = int.from_bytes(file.read(8), "little")
+        if length > _MAX_HEADER_BYTES:
+            raise ValueError(f"`{TENSORS}` must have a header of at most {_MAX_HEADER_BYTES} bytes, got {length}.")
+        json.loads(file.read(length), object_pairs_hook=_unique)
     with _damage(folder):
-        packed = json.loads((folder / STATE).read_bytes())
+        packed = json.loads((folder / STATE).read_bytes(), object_pairs_hook=_unique)
         with safe_open(folder / TENSORS, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # Not read yet: they lie in the file.
         content = unpack(packed, tensors.__getitem__)
     yield content, manifest
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object that names nothing twice."""
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError(f"`{TENSORS}` and `{STATE}` must name everything once.")
+    return dict(pairs)
 
 
 def sync(path: Path) -> None:

@@ -3,7 +3,6 @@
 
 """Everything that a training run must save to go on exactly where it stopped."""
 
-import math
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -121,7 +120,7 @@ class TrainingState:
             expected = part.expected_form(saved) if hasattr(part, "expected_form") else own["parts"][name]
             _check_same_form(saved, expected, name)
         seconds, origin = state["counters"]["seconds"], state["counters"]["origin"]
-        if not (0 <= seconds < math.inf and 0 <= origin[0] <= manifest.step and 0 <= origin[1] < 2**63):
+        if not (0 <= seconds < 2**53 and 0 <= origin[0] <= manifest.step and 0 <= origin[1] < 2**63):
             raise DamagedCheckpointError(f"`counters` of the checkpoint must be possible, got {state['counters']}.")
         if not 0 < state["samples_per_step"] < 2**63:
             raise DamagedCheckpointError("`samples_per_step` of the checkpoint must be positive.")
