@@ -44,8 +44,11 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_spi_gan.py
 	$(BIN)/python benchmarks/bench_noising.py
 
-# Counts how trainings in two processes end; takes an hour.
+# Damages, forges and kills, and counts how that ends; takes hours.
 reliability: $(VENV)/.installed
+	$(BIN)/python tests/reliability/damaged_checkpoints.py
+	$(BIN)/python tests/reliability/hostile_checkpoints.py
+	$(BIN)/python tests/reliability/random_kills.py
 	$(BIN)/python tests/reliability/exit_of_two_processes.py
 
 docs: $(VENV)/.installed

@@ -194,9 +194,9 @@ def resume(
             )
         return path, notes
     notes = [f"{each.damage} {each.path.name} is left aside." for each in found if each.manifest is None]
-    whole = [each for each in found if each.manifest is not None]
-    for each in reversed(whole):
-        if each.manifest.run != whole[-1].manifest.run:
+    runs = [each.manifest.run for each in found if each.manifest is not None]
+    for each in reversed(found):
+        if each.manifest is None or each.manifest.run != runs[-1]:
             break
         try:
             changed = load_checkpoint(state, each.path, changes)

@@ -3,7 +3,6 @@
 
 """What is said when a loss or a gradient is not finite any more."""
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -14,7 +13,11 @@ from .players import PlayerState
 
 
 def describe_not_finite(
-    half: HalfStep, player: PlayerState, logs: Mapping[str, torch.Tensor | float], batches: Sequence[Batch]
+    half: HalfStep,
+    player: PlayerState,
+    logs: Mapping[str, torch.Tensor | float],
+    batches: Sequence[Batch],
+    finite_loss: bool,
 ) -> str:
     """
     Says where numbers are not finite, and what helps there.
@@ -24,12 +27,12 @@ def describe_not_finite(
         player (`PlayerState`): The player, with gradients.
         logs (`Mapping[str, torch.Tensor | float]`): Terms of the loss.
         batches (`Sequence[Batch]`): The samples.
+        finite_loss (`bool`): Whether the loss is finite, and its gradient alone is not.
 
     Returns:
         `str`: sentences.
     """
     terms = {name: float(value) for name, value in logs.items()}
-    bad_terms = [name for name, value in terms.items() if not math.isfinite(value)]
     bad_tensors = [
         f"{name}.{key}"
         for name, network in player.networks.items()
@@ -41,12 +44,12 @@ def describe_not_finite(
     if bad_tensors:
         shown = ", ".join(bad_tensors[:3]) + (f" and {len(bad_tensors) - 3} more" if len(bad_tensors) > 3 else "")
         text += f"Gradients that are not finite: {shown}. "
-    elif not bad_terms:
+    elif finite_loss:
         text += "The gradients are too large for their norm to be a float32. "
-    return text + _advice(half, player, bad_terms, batches)
+    return text + _advice(half, player, batches, finite_loss)
 
 
-def _advice(half: HalfStep, player: PlayerState, bad_terms: Sequence[str], batches: Sequence[Batch]) -> str:
+def _advice(half: HalfStep, player: PlayerState, batches: Sequence[Batch], finite_loss: bool) -> str:
     if any(not batch.samples.isfinite().all() for batch in batches):
         return "The samples of this step are not finite. Mend the data."
     options = [
@@ -59,7 +62,7 @@ def _advice(half: HalfStep, player: PlayerState, bad_terms: Sequence[str], batch
         options.append("a lower `--path_length_weight`")
     if player.accelerator.mixed_precision != "no":
         options.append("`--mixed_precision no`")
-    start = "Its loss is not finite" if bad_terms else "Its loss is finite, but not its gradient"
+    start = "Its loss is finite, but not its gradient" if finite_loss else "Its loss is not finite"
     return (
         f"{start}. The same command would end here again. Go on with {', '.join(options[:-1])} or {options[-1]}, and add the "
         "name of the option to `--change_on_resume`. Or go back to an earlier checkpoint by `--resume_from_checkpoint`."

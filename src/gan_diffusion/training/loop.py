@@ -295,8 +295,10 @@ class Trainer:
             losses.append(output.loss.detach())
             logs |= output.logs
         values = torch.stack([value.double() for value in (player.clip(), *losses)])
-        if not self._agree_that_finite(values):
-            text = describe_not_finite(half, player, logs, batches)
+        finite = self._agree_that_finite(values)
+        player.skipped = 0 if finite else player.skipped + 1
+        if not finite and self.accelerator.scaler is None:
+            text = describe_not_finite(half, player, logs, batches, bool(values[1:].isfinite().all()))
             raise FloatingPointError(f"Not finite in step {self.state.step + 1}, before its update. {text}")
         self.safe_point.take()
         self._updating = True
@@ -306,7 +308,7 @@ class Trainer:
 
     def _agree_that_finite(self, values: torch.Tensor) -> bool:
         """Whether the values of all processes are finite. In the same message the processes agree on when to stop."""
-        bad = torch.zeros((), device=values.device) if self.accelerator.scaler else (~values.isfinite().all()).float()
+        bad = (~values.isfinite().all()).float()
         if self.accelerator.num_processes > 1:
             flags = torch.stack([bad, torch.full_like(bad, len(self.stop))])
             torch.distributed.all_reduce(flags)

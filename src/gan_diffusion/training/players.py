@@ -32,6 +32,7 @@ class PlayerState:
 
     Attributes:
         optimizer (`torch.optim.Optimizer`): Its Adam.
+        skipped (`int`): Updates in a row that the scaler of float16 has skipped.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class PlayerState:
         self.learning_rate, betas = lazy_adam(rate, (options.adam_beta1, options.adam_beta2), player.lazy_interval)
         adam = torch.optim.Adam(self._parameters(), self.learning_rate, betas, options.adam_epsilon, fused=True)
         self.optimizer: Any = accelerator.prepare(adam)
-        self._skipped = 0
+        self.skipped = 0
 
     def _parameters(self) -> list[nn.Parameter]:
         return [parameter for network in self.networks.values() for parameter in network.parameters()]
@@ -73,7 +74,6 @@ class PlayerState:
         """One step of the optimiser. The scaler of float16 skips it if the gradients are not finite."""
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._skipped = self._skipped + 1 if self.optimizer.step_was_skipped else 0
 
     def check_skipped(self) -> None:
         """
@@ -82,8 +82,8 @@ class PlayerState:
         Raises:
             FloatingPointError: If too many updates in a row were skipped.
         """
-        if self._skipped >= MAX_SKIPPED_UPDATES:
+        if self.skipped >= MAX_SKIPPED_UPDATES:
             raise FloatingPointError(
-                f"The scaler of float16 has skipped {self._skipped} updates of {' and '.join(self.networks)} in a row. "
+                f"The scaler of float16 has skipped {self.skipped} updates of {' and '.join(self.networks)} in a row. "
                 "Give `--mixed_precision bf16` or `no`, with `--change_on_resume mixed_precision`."
             )

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, TextIO
 
 from filelock import FileLock, Timeout
 
@@ -87,7 +87,7 @@ def logged_output(output_dir: str | Path) -> Iterator[None]:
 class _Output(io.TextIOBase):
     """A stream that also goes to a log, and that ends quietly."""
 
-    def __init__(self, stream: IO[str], log: IO[str] | None):
+    def __init__(self, stream: TextIO, log: TextIO | None):
         self.stream = stream
         self.log = log
         self.line = ""
