@@ -44,11 +44,14 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_spi_gan.py
 	$(BIN)/python benchmarks/bench_noising.py
 
-# Counts how trainings end, and what kills, damage and hostile files leave; takes hours.
+# Damages, forges and kills, and counts how that ends; takes hours.
 reliability: $(VENV)/.installed
+	$(BIN)/python tests/reliability/damaged_checkpoints.py
+	$(BIN)/python tests/reliability/hostile_checkpoints.py
 	$(BIN)/python tests/reliability/hostile_folders.py
 	$(BIN)/python tests/reliability/damaged_pipelines.py
 	$(BIN)/python tests/reliability/crash_points.py
+	$(BIN)/python tests/reliability/random_kills.py
 	$(BIN)/python tests/reliability/exit_of_two_processes.py
 
 docs: $(VENV)/.installed

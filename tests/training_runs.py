@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Training runs of a few steps on tiny networks, as users start them."""
 
+import copy
 import json
 import os
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from gan_diffusion.training.state import list_checkpoints
+from gan_diffusion.training.checkpoint_format import read_files
+from gan_diffusion.training.checkpoints import list_checkpoints
 
 
 ROOT = Path(__file__).parents[1]
@@ -102,5 +104,10 @@ def run_two_processes(recipe: Path, output_dir: Path, *options: str) -> dict:
 
 
 def last_state(output_dir: Path) -> dict:
-    """Content of the newest checkpoint."""
-    return torch.load(list_checkpoints(output_dir)[-1] / "state.pt", weights_only=True)
+    """Content of the newest checkpoint, with its step."""
+    return content_of(list_checkpoints(output_dir)[-1])
+
+
+def content_of(checkpoint: Path) -> dict:
+    with read_files(checkpoint) as (content, manifest):
+        return copy.deepcopy(content) | {"step": manifest.step, "half_steps": manifest.half_steps}

@@ -18,6 +18,7 @@ from training_runs import (
     ROOT,
     assert_equal_runs,
     command,
+    content_of,
     final_weights,
     last_state,
     make_recipe,
@@ -27,7 +28,7 @@ from training_runs import (
 
 from gan_diffusion import DDGANPipeline
 from gan_diffusion.pipelines import load_pipeline
-from gan_diffusion.training.state import list_checkpoints
+from gan_diffusion.training.checkpoints import list_checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +70,7 @@ def test_the_saved_generator_is_the_average_not_the_raw_weights(uninterrupted):
     weights = final_weights(uninterrupted)
     averaged = {name: value for name, value in weights.items() if name.startswith("generator.")}
     assert any(not torch.equal(value, weights[f"raw.{name}"]) for name, value in averaged.items())
-    state = torch.load(list_checkpoints(uninterrupted)[-1] / "state.pt", weights_only=True)
+    state = last_state(uninterrupted)
     shadow = {tuple(p.shape) for p in state["parts"]["ema"]["shadow_params"]}
     assert {tuple(p.shape) for p in averaged.values()} == shadow
 
@@ -108,8 +109,7 @@ def test_other_methods_resume_exactly_with_the_state_of_their_objective(other_re
     assert_equal_runs(tmp_path / "uninterrupted", tmp_path / "resumed")
 
     states = [
-        torch.load(tmp_path / name / "checkpoint-6" / "state.pt", weights_only=True)["parts"]["objective"]
-        for name in ("uninterrupted", "resumed")
+        content_of(tmp_path / name / "checkpoint-6")["parts"]["objective"] for name in ("uninterrupted", "resumed")
     ]
     assert_equal_states(*states)
     # There is something to resume: noise and augmentation have moved.
@@ -145,8 +145,7 @@ def test_an_interrupted_run_saves_and_goes_on(recipe, tmp_path):
     errors = process.communicate(timeout=120)[1]
     assert process.returncode == 0, errors
     assert "Run the same command to go on" in errors
-    (checkpoint,) = list_checkpoints(tmp_path)
-    assert torch.load(checkpoint / "state.pt", weights_only=True)["counters"]["step"] >= 1
+    assert last_state(tmp_path)["step"] >= 1
 
 
 def test_finished_runs_are_not_trained_again(recipe, uninterrupted):
@@ -180,8 +179,7 @@ def test_settings_can_be_changed_by_naming_them(recipe, uninterrupted, tmp_path)
 def test_accumulated_images_are_counted(recipe, tmp_path):
     result = run(recipe, tmp_path, "--gradient_accumulation_steps", "2", "--max_train_steps", "2")
     assert result.returncode == 0, result.stderr
-    state = torch.load(list_checkpoints(tmp_path)[-1] / "state.pt", weights_only=True)
-    assert state["counters"]["step"] == 2
+    assert last_state(tmp_path)["step"] == 2
     assert "| real images seen | 64 |" in (tmp_path / "README.md").read_text()
 
 

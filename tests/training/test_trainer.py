@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loop in this process: epochs, learning rates, accumulation, precision, and objectives from outside."""
 
+import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ import torch.nn.functional as F
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import nn
-from training_runs import METHODS, make_recipe
+from training_runs import METHODS, last_state, make_recipe
 
 from gan_diffusion import registry
 from gan_diffusion.training import METHODS as TRAINING
@@ -26,7 +28,7 @@ from gan_diffusion.training import (
     make_accelerator,
     parse_arguments,
 )
-from gan_diffusion.training.state import list_checkpoints
+from gan_diffusion.training.checkpoints import list_checkpoints
 
 
 @pytest.fixture(autouse=True)
@@ -196,7 +198,7 @@ def test_an_objective_from_outside_brings_a_third_network(start, tmp_path):
         return training
 
     whole = run_to(6, "whole")
-    state = torch.load(list_checkpoints(tmp_path / "whole")[-1] / "state.pt", weights_only=True)
+    state = last_state(tmp_path / "whole")
     assert {"network.critic", "optimizer.critic"} <= state["parts"].keys()
     assert whole.objective.judged == state["parts"]["objective"]["judged"] == 3 * 16  # steps 0, 2 and 4
 
@@ -209,6 +211,149 @@ def test_an_objective_from_outside_brings_a_third_network(start, tmp_path):
     with pytest.raises(ValueError, match="another set of network.critic, optimizer.critic"):
         plain = start("ddgan", "--output_dir", str(tmp_path / "whole"), "--lr_scheduler", "constant")
         trainer(plain, "ddgan").train()
+
+
+class Failure(Exception):
+    """Of whatever kind."""
+
+
+def poisoned(kind: str, value: torch.Tensor) -> torch.Tensor:
+    """A loss whose value or gradient is not finite, or that is not computed at all."""
+    if kind == "error":
+        raise Failure
+    if kind == "gradient":  # d sqrt(x) / dx at 0, times 0
+        return value + 0 * (value - value.detach()).sqrt()
+    return value * float(kind)
+
+
+def failing_at(objective: Objective, step: int, name: str, kind: str) -> Objective:
+    """The objective, with a failure in a half-step of step number `step`, after it has changed what it changes."""
+    half_steps = type(objective).half_steps.fget
+    seen = {"step": -1}
+
+    def wrap(number: int, half: HalfStep) -> HalfStep:
+        def loss(batch, **terms):
+            output = half.loss(batch, **terms)
+            if seen["step"] == step and half.name == name:
+                output.loss = poisoned(kind, output.loss)
+            return output
+
+        return replace(half, loss=loss)
+
+    class Failing(type(objective)):
+        @property
+        def half_steps(self):
+            seen["step"] = self.trainer.state.step if hasattr(self, "trainer") else -1
+            return tuple(wrap(number, half) for number, half in enumerate(half_steps(self)))
+
+    objective.__class__ = Failing
+    return objective
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "kind"),
+    [
+        ("ddgan", "discriminator", "nan"),
+        ("ddgan", "generator", "error"),
+        ("diffusion-gan", "discriminator", "inf"),
+        ("diffusion-gan", "r1", "error"),
+        ("diffusion-gan", "generator", "gradient"),
+        ("diffusion-gan", "path_lengths", "nan"),
+        ("spi-gan", "r1", "gradient"),
+        ("spi-gan", "generator", "nan"),
+    ],
+)
+def test_an_error_in_the_middle_of_a_step_loses_nothing(start, tmp_path, method, name, kind, caplog):
+    options = ("--max_train_steps", "4", "--checkpointing_steps", "100", "--logging_steps", "1000")
+    assert trainer(start(method, *options, "--output_dir", str(tmp_path / "whole")), method).train()
+    parts = ("--output_dir", str(tmp_path / "parts"))
+    run = start(method, *options, *parts)
+    objective = failing_at(TRAINING[method].objective(run), 2, name, kind)
+    training = trainer(run, method, objective)
+    objective.trainer = training
+    with pytest.raises(Failure if kind == "error" else FloatingPointError) as error:
+        training.train()
+    saved = last_state(tmp_path / "parts")
+    names = [half.name for half in objective.half_steps]
+    assert saved["step"] == 2 and saved["half_steps"] <= names.index(name)
+    assert "last good state (step 2" in caplog.text
+    if kind != "error":
+        player = "generator" if name in ("generator", "path_lengths") else "discriminator"
+        text = str(error.value)
+        assert "step 3" in text and f"{name!r} of {player}" in text and f"`--learning_rate_{player[0]}`" in text
+        assert ("but not its gradient" in text) == (kind == "gradient")
+    assert trainer(start(method, *options, *parts), method).train()
+    whole, resumed = (last_state(tmp_path / folder) for folder in ("whole", "parts"))
+    assert_equal(whole["parts"], resumed["parts"])
+
+
+def assert_equal(one, two) -> None:
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for key in one:
+            assert_equal(one[key], two[key])
+    elif isinstance(one, list | tuple):
+        for pair in zip(one, two, strict=True):
+            assert_equal(*pair)
+    else:
+        assert torch.equal(one, two) if isinstance(one, torch.Tensor) else one == two
+
+
+@pytest.mark.parametrize("place", ["log", "samples", "data", "last"])
+def test_an_error_between_steps_loses_nothing(start, tmp_path, monkeypatch, place):
+    run = start("ddgan", "--max_train_steps", "4", "--checkpointing_steps", "100", "--logging_steps", "2")
+    training = trainer(run, "ddgan")
+
+    def fail(*arguments):
+        raise OSError(28, "No space left on device")
+
+    if place == "log":
+        monkeypatch.setattr(training, "_log", fail)
+    elif place == "samples":
+        training.arguments.run.validation_steps = 2
+        monkeypatch.setattr(training, "_save_samples", fail)
+    elif place == "data":
+        steps = itertools.islice(run.data.steps(), 2)
+        monkeypatch.setattr(
+            run.data,
+            "steps",
+            lambda first: (step if n < 2 else fail() for n, step in enumerate(itertools.chain(steps, [None]))),
+        )
+    else:
+        training.arguments.run.checkpointing_steps = 2
+        monkeypatch.setattr(training, "_log", lambda logs, progress: fail() if training.state.step == 4 else None)
+    with pytest.raises(OSError, match="No space left"):
+        training.train()
+    assert last_state(tmp_path / "run")["step"] == (4 if place == "last" else 2)
+
+
+@pytest.mark.parametrize("where", ["update", "average"])
+def test_nothing_is_saved_after_an_error_in_an_update(start, tmp_path, monkeypatch, caplog, where):
+    training = trainer(start("ddgan", "--max_train_steps", "4", "--checkpointing_steps", "1"), "ddgan")
+
+    def fail(*arguments):
+        if training.state.step == 2:
+            raise torch.OutOfMemoryError
+        return original(*arguments)
+
+    if where == "update":
+        original = training.players["generator"].update
+        monkeypatch.setattr(training.players["generator"], "update", fail)
+    else:
+        original = training._update_ema
+        monkeypatch.setattr(training, "_update_ema", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        training.train()
+    assert [path.name for path in list_checkpoints(tmp_path / "run")] == ["checkpoint-1", "checkpoint-2"]
+    assert last_state(tmp_path / "run")["half_steps"] == 0 and "middle of an update" in caplog.text
+
+
+def test_an_average_that_is_not_finite_is_not_exported(start):
+    training = trainer(start("ddgan", "--max_train_steps", "1"), "ddgan")
+    training._rescue = lambda error: None
+    training._save_checkpoint = lambda: training.ema.shadow_params[0].fill_(math.nan)
+    with pytest.raises(FloatingPointError, match="generator.* is not finite at the end"):
+        training.train()
 
 
 def with_half_precision(arguments: TrainingArguments) -> Accelerator:
@@ -257,3 +402,26 @@ def test_what_a_step_draws_follows_from_seed_and_step_alone(start):
         torch.manual_seed(len(drawn))
         training._step(batches)
     assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_a_scaler_that_skips_every_update_ends_the_run(start, monkeypatch):
+    monkeypatch.setattr("gan_diffusion.training.run.make_accelerator", with_half_precision)
+    monkeypatch.setattr("gan_diffusion.training.players.MAX_SKIPPED_UPDATES", 3)
+    run = start("ddgan", "--max_train_steps", "9")
+    training = trainer(run, "ddgan")
+    training.objective.generator_loss = lambda batch: StepOutput(
+        math.inf * next(training.networks["generator"].parameters()).sum(), {}
+    )
+    with pytest.raises(FloatingPointError, match="skipped 3 updates of generator in a row.*--mixed_precision bf16"):
+        training.train()
+    assert training.state.step == 2
+
+
+def test_trackers_get_nothing_of_the_machine(start, tmp_path, monkeypatch):
+    run = start("ddgan", "--max_train_steps", "1")
+    training = trainer(run, "ddgan")
+    given = {}
+    monkeypatch.setattr(training.accelerator, "log_with", ["tensorboard"])
+    monkeypatch.setattr(training.accelerator, "init_trackers", lambda name, config: given.update(config))
+    assert training.train()
+    assert given["train_batch_size"] == 16 and not [value for value in given.values() if str(tmp_path) in str(value)]

@@ -74,13 +74,16 @@ class DataArguments:
         ValueError: If a value is out of its range, or not exactly one source of data is named.
     """
 
-    dataset_name: str | None = option(None, "'digits', 'gaussians-25', or the name of a dataset on the Hub.")
+    dataset_name: str | None = option(
+        None, "'digits', 'gaussians-25', or the name of a dataset on the Hub.", free=True
+    )
     dataset_config_name: str | None = option(None, "Configuration of the Hub dataset.")
     dataset_split: str = option("train", "Split of the dataset, or of parquet or tar files.")
     train_data_dir: str | None = option(
         None,
         "Folder of images (the first folders below it are the classes), of tar archives in WebDataset's layout or of "
         "parquet files; or one zip, tar or parquet file.",
+        free=True,
     )
     image_column: str = option("image", "Column of the images.", free=True)
     label_column: str = option("label", "Column of the class labels, in a table or in metadata.csv.", free=True)

@@ -3,6 +3,7 @@
 
 """Samples as an endless sequence of batches that can start anywhere."""
 
+import signal
 from collections.abc import Generator
 from functools import lru_cache
 from itertools import count
@@ -12,6 +13,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from .batch import Batch, Samples
+
+
+# The signals that ask a run to end. The terminal and cluster schedulers send them to all of its processes.
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2") if hasattr(signal, name)
+)
 
 
 class EndlessBatches:
@@ -77,6 +84,7 @@ class EndlessBatches:
             batch_sampler=(self._places(position, self.batch_size)[0].tolist() for position in count(first, stride)),
             num_workers=self.num_workers,
             collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType] (`__getitems__` gives a batch)
+            worker_init_fn=_ignore_stop_signals,
             generator=torch.Generator().manual_seed(self.seed),  # Keeps the loader off the global random state.
         )
         step: list[Batch] = []
@@ -130,3 +138,9 @@ def _order(length: int, seed: int, number: int) -> tuple[np.ndarray, np.ndarray]
 def _as_it_is(items: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """For the data loader: `__getitems__` already gives a batch."""
     return items
+
+
+def _ignore_stop_signals(worker: int) -> None:
+    """For a process that reads: the run decides when it ends. It also ends when that process is gone."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -3,20 +3,22 @@
 
 """Processes, device, precision and tracker of a run."""
 
-import importlib.util
+import os
+from datetime import timedelta
 from pathlib import Path
 
 import torch
 import torch.distributed.nn.functional  # noqa: F401 (see `make_accelerator`)
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, ProjectConfiguration
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, ProjectConfiguration
 
 from .arguments import TrainingArguments
 
 
 def make_accelerator(arguments: TrainingArguments) -> Accelerator:
     """
-    Prepares the output folder, the tracker and the processes.
+    Prepares the tracker and the processes.
 
     Args:
         arguments ([`TrainingArguments`]): Options.
@@ -25,21 +27,13 @@ def make_accelerator(arguments: TrainingArguments) -> Accelerator:
         `Accelerator`: ready for networks and optimisers.
 
     Raises:
-        ValueError: If the output folder cannot be written, or the tracker is unknown or not installed.
+        ValueError: If the tracker is unknown or not installed, or the launcher started another number of processes
+            than it was told.
     """
     run = arguments.run
     output_dir = Path(run.output_dir)
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-        (output_dir / ".writable").touch()
-        (output_dir / ".writable").unlink(missing_ok=True)  # Another process may have been faster.
-    except OSError as error:
-        raise ValueError(
-            f"`output_dir` must be a folder that can be written, got {str(output_dir)!r}: {error}."
-        ) from error
-    tracker = None if run.report_to == "none" else run.report_to
-    if tracker == "tensorboard" and importlib.util.find_spec("tensorboard") is None:
-        raise ValueError("`report_to` 'tensorboard' needs the package tensorboard. Install it, or give 'none'.")
+    _check_tracker(run.report_to)
+    _check_launcher()
     if run.allow_tf32:
         torch.set_float32_matmul_precision("high")
     # `torch.distributed.nn.functional` takes the process group of its import as a default argument and never lets go
@@ -47,10 +41,51 @@ def make_accelerator(arguments: TrainingArguments) -> Accelerator:
     # training.
     return Accelerator(
         mixed_precision=arguments.optimization.mixed_precision,
-        log_with=tracker,
+        log_with=None if run.report_to == "none" else run.report_to,
         project_config=ProjectConfiguration(
             project_dir=str(output_dir), logging_dir=str(output_dir / run.logging_dir)
         ),
-        # A network may run twice before its backward pass, which broadcast buffers would not survive.
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+        kwargs_handlers=[
+            # A network may run twice before its backward pass, which broadcast buffers would not survive.
+            DistributedDataParallelKwargs(broadcast_buffers=False),
+            InitProcessGroupKwargs(timeout=timedelta(seconds=run.distributed_timeout)),
+        ],
     )
+
+
+def device_name(accelerator: Accelerator) -> str:
+    """Name of the GPU, or number of CPU threads, of one process."""
+    if accelerator.device.type == "cuda":
+        return torch.cuda.get_device_name(accelerator.device)
+    return f"{torch.get_num_threads()} CPU threads"
+
+
+def describe(accelerator: Accelerator) -> str:
+    """What a run computes on, in a sentence."""
+    precision = accelerator.mixed_precision
+    return f"Training on {accelerator.num_processes} x {device_name(accelerator)}, mixed precision: {precision}."
+
+
+def _check_tracker(name: str) -> None:
+    known = ["none", "all", *sorted(LOGGER_TYPE_TO_CLASS)]
+    if name not in known:
+        raise ValueError(f"`report_to` must be one of {known}, got {name!r}.")
+    installed = [str(getattr(each, "value", each)) for each in get_available_trackers()]
+    if name not in ("none", "all") and name not in installed:
+        raise ValueError(
+            f"`report_to` {name!r} needs the package {name}, which is not installed. Run `pip install {name}`, or give 'none'."
+        )
+
+
+def _check_launcher() -> None:
+    """
+    On CPUs `accelerate launch --num_processes N` starts one process and says nothing.
+
+    It then sets the address at which the others would meet, but no number of processes.
+    """
+    alone = not {"WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"} & os.environ.keys()
+    if alone and {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= os.environ.keys():
+        raise ValueError(
+            "`accelerate launch --num_processes` must be 1 on CPUs, where it starts one process whatever it is told, got "
+            "more. Start several by `torchrun --nproc_per_node 2 SCRIPT ...` with ACCELERATE_USE_CPU=true in the environment."
+        )

@@ -28,6 +28,8 @@ LOCAL_OPTIONS = (
     "change_on_resume",
     "logging_dir",
     "report_to",
+    "preview",
+    "distributed_timeout",
 )
 # Options of one start of a run, which say nothing about a repetition of it.
 OPTIONS_OF_A_START = ("recipe", "output_dir", "resume_from_checkpoint", "change_on_resume")
@@ -45,6 +47,7 @@ OPTIONS_OF_THE_DATA_SET = (
     "label_column",
     "stack_channels",
     "resize_mode",
+    "pixel_range",
     "max_train_samples",
 )
 
@@ -127,11 +130,17 @@ class RunArguments:
     )
     resume_from_checkpoint: str = option(
         "latest",
-        "'latest': go on from the newest checkpoint in output_dir, if any; 'no': start anew; or the path of a checkpoint.",
+        "'latest': go on from the newest checkpoint in output_dir, if any; 'no': start anew; or a checkpoint, by its path or "
+        "its name in output_dir.",
         free=True,
     )
     change_on_resume: list[str] = option(
-        [], "Names of options that may differ from the checkpoint's, such as learning_rate_g.", free=True
+        [],
+        "Names of options that may differ from the checkpoint's, such as learning_rate_g; 'data' for other images.",
+        free=True,
+    )
+    distributed_timeout: int = option(
+        1800, "In several processes, seconds to wait for one that does not answer before the run ends.", free=True
     )
     validation_steps: int = option(500, "Draw a grid of samples every this many steps; 0 draws none.", free=True)
     num_validation_images: int = option(64, "Images in the grid, always from the same noise.", free=True)
@@ -146,7 +155,7 @@ class RunArguments:
             if not getattr(self, name):
                 raise ValueError(f"`--{name}` is required.")
         check_at_least(self, 1, "checkpointing_steps", "checkpoints_total_limit", "num_validation_images")
-        check_at_least(self, 1, "logging_steps")
+        check_at_least(self, 1, "logging_steps", "distributed_timeout")
         check_at_least(self, 0, "validation_steps", "save_model_steps")
 
 
@@ -229,7 +238,7 @@ class TrainingArguments:
     command: str = ""
 
     def __post_init__(self):
-        changeable = {*self.settings(free=False), "train_batch_size"}
+        changeable = {*self.settings(free=False), "train_batch_size", "data"}
         unknown = sorted(set(self.run.change_on_resume) - changeable)
         if unknown:
             raise ValueError(f"`--change_on_resume` must name options out of {sorted(changeable)}, got {unknown}.")

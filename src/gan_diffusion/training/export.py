@@ -4,14 +4,16 @@
 """A saved model from any checkpoint of a run."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ..publishing import save_repository
 from ..recipes import Recipe
 from .arguments import is_local
+from .checkpoint_format import Manifest, read_files
 from .record import RECORD_NAME
-from .state import TrainingState, read_checkpoint
+from .state import TrainingState
 
 
 @torch.no_grad()
@@ -32,7 +34,12 @@ def export_checkpoint(checkpoint: str | Path, output_dir: str | Path) -> None:
             f"`checkpoint` must lie in the folder of its run, beside {RECORD_NAME}, got {str(checkpoint)!r}. "
             "Copy that file there too."
         )
-    recipe, content = Recipe.load(file), read_checkpoint(checkpoint)
+    recipe = Recipe.load(file)
+    with read_files(Path(checkpoint)) as (content, manifest):
+        _export(recipe, content, manifest, Path(output_dir))
+
+
+def _export(recipe: Recipe, content: dict[str, Any], manifest: Manifest, output_dir: Path) -> None:
     record, parts = recipe.record or {}, content["parts"]
     components = {name: recipe.build(name) for name in ("generator", "discriminator", "scheduler")}
     for name, config in content["configs"].items():
@@ -54,7 +61,7 @@ def export_checkpoint(checkpoint: str | Path, output_dir: str | Path) -> None:
                for name, entry in record["options"].items()}  # fmt: skip
     names, counters = record["data"]["class_names"], content["counters"]
     conditional = options["class_conditional"]["value"]
-    state = TrainingState({}, samples_per_step=content["samples_per_step"], step=counters["step"])
+    state = TrainingState({}, samples_per_step=content["samples_per_step"], step=manifest.step)
     state.origin = tuple(counters["origin"])
     save_repository(
         output_dir,

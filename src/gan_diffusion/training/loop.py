@@ -5,60 +5,37 @@
 
 import gc
 import math
-import random
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from diffusers import DiffusionPipeline
 from diffusers.training_utils import EMAModel
 from diffusers.utils import logging
-from torch import nn
 from tqdm.auto import tqdm
 
 from ..data.batch import Batch
 from ..data.loader import EndlessBatches
-from .arguments import OptimizationArguments, TrainingArguments
-from .objectives.base import Objective, Player
-from .schedules import cosine_factor, ema_decay, lazy_adam
+from .accelerator import describe, device_name
+from .arguments import LOCAL_OPTIONS, TrainingArguments
+from .checkpoints import CheckpointNotSavedError, clean_checkpoints, load_checkpoint, resume, save_checkpoint
+from .finite import describe_not_finite
+from .objectives.base import HalfStep, Objective
+from .players import PlayerState
+from .safe_point import SafePoint
+from .schedules import ema_decay
+from .seeding import seed_half_step
+from .signals import stop_request
 from .snapshots import draw_samples, save_samples
-from .state import TrainingState, list_checkpoints, load_checkpoint, save_checkpoint
+from .state import AverageState, OptimizerState, TrainingState, data_identity, plain_configs
 
 
 logger = logging.get_logger(__name__)
-
-
-@dataclass
-class _PlayerState:
-    """A player with its optimiser, and its learning rate at the beginning."""
-
-    networks: dict[str, nn.Module]
-    optimizer: Any
-    learning_rate: float
-
-
-@contextmanager
-def _stop_request() -> Iterator[list[str]]:
-    """Collects SIGINT and SIGTERM by name, so that a run can finish its step. A second signal is not held back."""
-    received: list[str] = []
-
-    def handle(number, frame):
-        received.append(signal.Signals(number).name)
-        signal.signal(number, previous[number])
-
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 class Trainer:
@@ -68,6 +45,9 @@ class Trainer:
     There is one counter, the step. Learning rates, moving average, position in the data and random numbers follow from
     it, so a run that goes on from a checkpoint is one that starts at its step. Beside the steps there are checkpoints,
     grids of samples from a fixed seed, and losses for a tracker.
+
+    A loss or gradient that is not finite ends the run before the update. After any error in the middle of a run the
+    last good state is saved, which may lie between two half-steps.
 
     Args:
         objective ([`~training.objectives.Objective`]): The networks and their losses.
@@ -102,13 +82,25 @@ class Trainer:
 
         optimization = arguments.optimization
         self._place_networks()
-        self.players = {name: self._player(player) for name, player in objective.players.items()}
+        self.players = {
+            name: PlayerState(player, self.objective.networks, optimization, accelerator)
+            for name, player in objective.players.items()
+        }
         self.ema = None
         if optimization.ema_decay > 0 or optimization.ema_kimg is not None:
             self.ema = EMAModel(self.networks["generator"].parameters(), foreach=True)
+        self.safe_point = SafePoint(objective, self.networks)
         self.state = TrainingState(
-            self._parts(), self._configs(), arguments.settings(free=False), data.samples_per_step
+            self._parts(),
+            plain_configs({**self.networks, "scheduler": pipeline.scheduler}),
+            arguments.settings(free=False),
+            data.samples_per_step,
+            data_identity(data.dataset),
         )
+        self.saved = (0, 0)
+        self.stop: list[str] = []
+        self._stop_agreed = False
+        self._updating = False
 
     def _place_networks(self) -> None:
         """Networks to the device, in training mode, and into their distributed wrappers."""
@@ -121,35 +113,17 @@ class Trainer:
                 network.to(memory_format=torch.channels_last)
             self.objective.networks[name] = self.accelerator.prepare(network)
 
-    def _player(self, player: Player) -> _PlayerState:
-        options: OptimizationArguments = self.arguments.optimization
-        networks = {name: self.objective.networks[name] for name in player.networks}
-        rate = options.learning_rate_g if player.learning_rate == "generator" else options.learning_rate_d
-        rate, betas = lazy_adam(rate, (options.adam_beta1, options.adam_beta2), player.lazy_interval)
-        parameters = [parameter for name in player.networks for parameter in self.networks[name].parameters()]
-        optimizer = torch.optim.Adam(parameters, rate, betas, options.adam_epsilon, fused=True)
-        return _PlayerState(networks, self.accelerator.prepare(optimizer), rate)
-
     def _parts(self) -> dict[str, Any]:
         """What a checkpoint holds."""
         parts: dict[str, Any] = {f"network.{name}": network for name, network in self.networks.items()}
-        parts |= {f"optimizer.{name}": player.optimizer for name, player in self.players.items()}
-        parts["objective"] = self.objective
+        parts |= {f"optimizer.{name}": OptimizerState(player.optimizer) for name, player in self.players.items()}
+        parts["objective"] = self.safe_point
         if self.ema is not None:
             self.ema.to(self.accelerator.device)
-            parts["ema"] = self.ema
+            parts["ema"] = AverageState(self.ema)
         if self.accelerator.scaler is not None:
             parts["scaler"] = self.accelerator.scaler
         return parts
-
-    def _configs(self) -> dict[str, dict]:
-        """The configs of networks and scheduler, without what diffusers adds."""
-        owners = {**self.networks, "scheduler": self.pipeline.scheduler}
-        return {
-            name: {key: _plain(value) for key, value in owner.config.items() if not key.startswith("_")}
-            for name, owner in owners.items()
-            if hasattr(owner, "config")
-        }
 
     @property
     def max_steps(self) -> int:
@@ -167,35 +141,52 @@ class Trainer:
 
     def train(self) -> bool:
         """
-        Trains to the end, or until SIGINT or SIGTERM, upon which a checkpoint is saved.
+        Trains to the end, or until one of the signals that ask for one, upon which a checkpoint is saved.
 
         Returns:
             `bool`: whether the training is complete. The generator then holds the averaged weights.
 
         Raises:
             ValueError: If a checkpoint does not fit or cannot be read.
-            FloatingPointError: If a loss is not finite any more.
+            FloatingPointError: If a loss, a gradient or a weight is not finite any more.
         """
         try:
+            self._say(describe(self.accelerator))
             self._resume()
             if self.on_start is not None and self.accelerator.is_main_process:
                 self.on_start(self.state.step)
             if self.accelerator.log_with:
-                settings = self.arguments.settings()
+                settings = {n: v for n, v in self.arguments.settings().items() if n not in LOCAL_OPTIONS}
                 plain = {name: value for name, value in settings.items() if isinstance(value, (int, float, str, bool))}
                 self.accelerator.init_trackers("gan_diffusion", config=plain)
-            with _stop_request() as stop:
-                self._run(stop)
+            with stop_request() as self.stop:
+                try:
+                    self._run()
+                except Exception as error:
+                    self._rescue(error)
+                    raise
         finally:
             self._leave_processes()
         if self.state.step < self.max_steps:
-            logger.warning("Stopped at step %d of %d. Run the same command to go on.", self.state.step, self.max_steps)
+            self._say(
+                f"Stopped at step {self.state.step} of {self.max_steps} by {', '.join(self.stop) or 'another process'}. Run "
+                f"the same command to go on from checkpoint-{self.state.step}."
+            )
             return False
         generator = self.networks["generator"]
         if self.ema is not None:
             self.ema.copy_to(generator.parameters())
         generator.eval()
+        for name, value in generator.state_dict().items():
+            if not value.isfinite().all():
+                raise FloatingPointError(
+                    f"generator.{name} is not finite at the end of the training. It is not exported."
+                )
         return True
+
+    def _say(self, line: str) -> None:
+        if self.accelerator.is_main_process:
+            logger.warning("%s", line)
 
     def _leave_processes(self) -> None:
         """
@@ -212,34 +203,28 @@ class Trainer:
         self.accelerator.end_training()
 
     def _resume(self) -> None:
-        wanted = self.arguments.run.resume_from_checkpoint
-        if wanted == "no":
-            return
-        if wanted == "latest":
-            checkpoints = list_checkpoints(self.arguments.run.output_dir)
-            if not checkpoints:
-                return
-            wanted = checkpoints[-1]
-        changes = load_checkpoint(self.state, wanted, self.arguments.run.change_on_resume)
-        if self.ema is not None:
-            self.ema.to(self.accelerator.device)
+        run, found, notes = self.arguments.run, None, []
         if self.accelerator.is_main_process:
-            logger.warning("Going on from %s.", wanted)
-            for change in changes:
-                logger.warning("%s.", change)
+            clean_checkpoints(run.output_dir)
+            found, notes = resume(self.state, run.output_dir, run.resume_from_checkpoint, run.change_on_resume)
+        (found,) = broadcast_object_list([found])
+        if found is not None and not self.accelerator.is_main_process:
+            load_checkpoint(self.state, found, run.change_on_resume)
+        self.safe_point.take()
+        self.saved = (self.state.step, self.state.half_steps)
+        for note in notes:
+            self._say(note)
 
-    def _run(self, stop: list[str]) -> None:
+    def _run(self) -> None:
         state, run = self.state, self.arguments.run
-        saved_step = state.step
         hidden = not self.accelerator.is_local_main_process
         with (
             closing(self.data.steps(state.images_seen)) as steps,
             tqdm(total=self.max_steps, initial=state.step, unit="step", disable=hidden) as progress,
         ):
-            while state.step < self.max_steps and not self._should_stop(stop):
+            while state.step < self.max_steps and not self._should_stop():
                 start = time.perf_counter()
                 logs = self._step(next(steps))
-                state.step += 1
                 progress.update()
                 state.seconds += time.perf_counter() - start
                 if state.step % run.logging_steps == 0:
@@ -250,71 +235,103 @@ class Trainer:
                     self._save_model()
                 if state.step % run.checkpointing_steps == 0:
                     self._save_checkpoint()
-                    saved_step = state.step
-        if saved_step != state.step:
+        if self.saved != (state.step, state.half_steps):
             self._save_checkpoint()
 
-    def _should_stop(self, stop: list[str]) -> bool:
-        """Whether to stop here. All processes must agree, which costs a little, so they only ask now and then."""
-        if self.accelerator.num_processes == 1:
-            return bool(stop)
-        if self.state.step % self.arguments.run.logging_steps:
-            return False
-        if stop:
-            self.accelerator.set_trigger()
-        return self.accelerator.check_trigger()
+    def _should_stop(self) -> bool:
+        """Whether to stop here. Several processes agree on it in each half-step."""
+        return bool(self.stop) if self.accelerator.num_processes == 1 else self._stop_agreed
+
+    def _rescue(self, error: Exception) -> None:
+        """Saves the last good state after an error, and says what was saved. The main process alone does so."""
+        if "timed out" in str(error).lower() and self.accelerator.num_processes > 1:
+            seconds = self.arguments.run.distributed_timeout
+            logger.error("A process did not answer within `--distributed_timeout` %d seconds.", seconds)
+        if not self.accelerator.is_main_process or isinstance(error, CheckpointNotSavedError):
+            pass
+        elif self._updating:
+            logger.error(
+                "The error came in the middle of an update, so nothing is saved. Older checkpoints are whole."
+            )
+        elif self.saved == (self.state.step, self.state.half_steps):
+            logger.error("Nothing is lost: the last good state, step %d, is already saved.", self.state.step)
+        else:
+            try:
+                self.safe_point.restore()
+                done = f"step {self.state.step}, and {self.state.half_steps} half-steps of the next one"
+                path = save_checkpoint(
+                    self.state, self.arguments.run.output_dir, self.arguments.run.checkpoints_total_limit
+                )
+                logger.error("The last good state (%s) is saved in %s.", done, path)
+            except Exception as second:  # The first error is what the user has to know.
+                logger.error("The last good state could not be saved: %s", second)
+        if isinstance(error, FloatingPointError):  # It ends all processes here, and the main one is to end last.
+            self.accelerator.wait_for_everyone()
 
     def _step(self, batches: list[Batch]) -> dict[str, torch.Tensor | float]:
-        """One training step: every half-step that is due, on all batches of the step."""
-        step = self.state.step
-        self._seed_step()
-        self._set_learning_rates()
+        """One training step, or the rest of one: every half-step that is due, on all batches of the step."""
+        state, half_steps = self.state, self.objective.half_steps
+        for player in self.players.values():
+            player.set_learning_rate(state.step, self.max_steps)
         batches = [batch.to(self.accelerator.device) for batch in batches]
         logs: dict[str, torch.Tensor | float] = {}
-        for half in self.objective.half_steps:
-            if not half.is_due(step):
+        for number, half in enumerate(half_steps):
+            if number < state.half_steps or not half.is_due(state.step):
                 continue
-            player, terms = self.players[half.player], half.terms_due(step)
-            for number, batch in enumerate(batches, start=1):
-                with ExitStack() as stack:
-                    if number < len(batches):
-                        for network in player.networks.values():
-                            stack.enter_context(self.accelerator.no_sync(network))
-                    output = half.loss(batch, **terms)
-                    self.accelerator.backward(output.loss / len(batches))
-                logs |= output.logs
-            self._update(player)
-        if self.ema is not None:
+            self._seed(number)
+            logs |= self._half_step(half, batches)
+            state.half_steps = number + 1
+            self.players[half.player].check_skipped()
+        if self.ema is not None and state.half_steps <= len(half_steps):
+            self._updating = True
             self._update_ema(self.ema)
-        return logs | self.objective.finish_step(step)
+            self._updating = False
+        state.half_steps = len(half_steps) + 1
+        self._seed(len(half_steps))
+        logs |= self.objective.finish_step(state.step)
+        state.step, state.half_steps = state.step + 1, 0
+        self.safe_point.take()
+        return logs
 
-    def _seed_step(self) -> None:
-        """Makes what is drawn in this step a function of seed, process and step."""
-        numbers = [self.arguments.optimization.seed, self.accelerator.process_index, self.state.step]
-        seeds = np.random.SeedSequence(numbers).generate_state(3)
-        random.seed(int(seeds[0]))
-        np.random.seed(seeds[1])
-        # Not `torch.manual_seed`, which takes a third of a millisecond for devices that are not there.
-        torch.default_generator.manual_seed(int(seeds[2]))
-        if self.accelerator.device.type != "cpu":
-            torch.get_device_module(self.accelerator.device).manual_seed(int(seeds[2]))
+    def _half_step(self, half: HalfStep, batches: list[Batch]) -> dict[str, torch.Tensor | float]:
+        """Gradients of the loss, and the update of the player if they are finite."""
+        player, terms = self.players[half.player], half.terms_due(self.state.step)
+        logs: dict[str, torch.Tensor | float] = {}
+        losses = []
+        for number, batch in enumerate(batches, start=1):
+            with ExitStack() as stack:
+                if number < len(batches):
+                    for network in player.networks.values():
+                        stack.enter_context(self.accelerator.no_sync(network))
+                output = half.loss(batch, **terms)
+                self.accelerator.backward(output.loss / len(batches))
+            losses.append(output.loss.detach())
+            logs |= output.logs
+        values = torch.stack([value.double() for value in (player.clip(), *losses)])
+        finite = self._agree_that_finite(values)
+        player.skipped = 0 if finite else player.skipped + 1
+        if not finite and self.accelerator.scaler is None:
+            text = describe_not_finite(half, player, logs, batches, bool(values[1:].isfinite().all()))
+            raise FloatingPointError(f"Not finite in step {self.state.step + 1}, before its update. {text}")
+        self.safe_point.take()
+        self._updating = True
+        player.update()
+        self._updating = False
+        return logs
 
-    def _set_learning_rates(self) -> None:
-        options = self.arguments.optimization
-        if options.lr_scheduler == "constant":
-            return
-        for player in self.players.values():
-            floor = min(options.lr_eta_min / player.learning_rate, 1.0) if player.learning_rate else 1.0
-            for group in player.optimizer.param_groups:
-                group["lr"] = player.learning_rate * cosine_factor(self.state.step, self.max_steps, floor)
+    def _agree_that_finite(self, values: torch.Tensor) -> bool:
+        """Whether the values of all processes are finite. In the same message the processes agree on when to stop."""
+        bad = (~values.isfinite().all()).float()
+        if self.accelerator.num_processes > 1:
+            flags = torch.stack([bad, torch.full_like(bad, len(self.stop))])
+            torch.distributed.all_reduce(flags)
+            bad, stop = flags.tolist()
+            self._stop_agreed = stop > 0
+        return not bad
 
-    def _update(self, player: _PlayerState) -> None:
-        max_norm = self.arguments.optimization.max_grad_norm
-        if max_norm is not None:
-            parameters = [p for network in player.networks.values() for p in network.parameters()]
-            self.accelerator.clip_grad_norm_(parameters, max_norm)
-        player.optimizer.step()
-        player.optimizer.zero_grad(set_to_none=True)
+    def _seed(self, half_step: int) -> None:
+        seed, accelerator = self.arguments.optimization.seed, self.accelerator
+        seed_half_step(seed, accelerator.process_index, self.state.step, half_step, accelerator.device)
 
     def _update_ema(self, ema: EMAModel) -> None:
         options, decay = self.arguments.optimization, self.arguments.optimization.ema_decay
@@ -328,11 +345,6 @@ class Trainer:
 
     def _log(self, logs: dict[str, torch.Tensor | float], progress: tqdm) -> None:
         values = {name: float(value) for name, value in logs.items()}
-        if not all(math.isfinite(value) for value in values.values()):
-            raise FloatingPointError(
-                f"A loss is not finite at step {self.state.step}: {values}. Lower the learning rates or raise `--r1_gamma`, "
-                "and go on from a checkpoint before that step."
-            )
         shown = {name: f"{value:.3f}" for name, value in values.items()}
         progress.set_postfix(shown | {"images/s": self.images_per_second})
         for name, player in self.players.items():
@@ -347,22 +359,21 @@ class Trainer:
 
     def measurements(self) -> dict[str, str | int | float]:
         """What the run cost, for the model card."""
-        device = self.accelerator.device
-        name = (
-            torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-        )
         return {
             "training steps": self.state.step,
             "real images seen": self.state.images_seen,
             "training time (minutes, without sampling and saving)": round(self.state.seconds / 60, 1),
             "training speed (images per second)": self.images_per_second,
-            "trained on": f"{self.accelerator.num_processes} x {name}",
+            "trained on": f"{self.accelerator.num_processes} x {device_name(self.accelerator)}",
             "seed": self.arguments.optimization.seed,
         }
 
     def _save_checkpoint(self) -> None:
         run = self.arguments.run
-        save_checkpoint(self.state, run.output_dir, self.accelerator, run.checkpoints_total_limit)
+        if self.accelerator.is_main_process:
+            save_checkpoint(self.state, run.output_dir, run.checkpoints_total_limit)
+        self.saved = (self.state.step, self.state.half_steps)
+        self.accelerator.wait_for_everyone()
 
     def _save_model(self) -> None:
         if self.on_save_model is not None and self.accelerator.is_main_process:
@@ -391,8 +402,3 @@ class Trainer:
             yield
         finally:
             self.ema.restore(parameters)
-
-
-def _plain(value: Any) -> Any:
-    """A config value as it comes back from a checkpoint: tuples as lists."""
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -12,6 +12,8 @@ from .augmentation import AdaptiveAugmentation
 from .objectives import DDGANObjective, DiffusionGANObjective, Objective, SPIGANObjective
 from .parsing import parse_arguments
 from .run import TrainingRun, preview
+from .run_folder import logged_output, run_folder
+from .signals import end_with_launcher
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ def train(method: str, argv: Sequence[str] | None = None, prog: str | None = Non
     if arguments.data.preview is not None:
         preview(arguments)
         return
-    run = TrainingRun.prepare(arguments)
-    pipeline = load_class(entry.pipeline)(run.generator, run.scheduler, id2label=run.id2label)
-    run.train(entry.objective(run), pipeline)
+    end_with_launcher()
+    with run_folder(arguments.run.output_dir), logged_output(arguments.run.output_dir):
+        run = TrainingRun.prepare(arguments)
+        pipeline = load_class(entry.pipeline)(run.generator, run.scheduler, id2label=run.id2label)
+        run.train(entry.objective(run), pipeline)

@@ -26,6 +26,7 @@ from .loop import Trainer
 from .objectives.base import Objective
 from .pretrained import load_pretrained
 from .record import RECORD_NAME, describe_start, make_record, notes_on_repeating, summarize, write_record
+from .run_folder import run_folder
 
 
 # Training images in the picture that each run saves: 64, or as many as make a picture of 4096x4096 pixels.
@@ -107,19 +108,27 @@ class TrainingRun:
             `bool`: whether it is complete, and not stopped by a signal.
         """
         output_dir = Path(self.arguments.run.output_dir)
-        trainer = Trainer(objective, pipeline, self.data, self.arguments, self.accelerator)
+        with run_folder(output_dir):
+            trainer = Trainer(objective, pipeline, self.data, self.arguments, self.accelerator)
 
-        def save(folder: Path) -> None:
-            record = Recipe.load(output_dir / RECORD_NAME).record
-            training, measurements = self.arguments.recipe_settings(), trainer.measurements()
-            save_repository(folder, pipeline, self.discriminator, self.recipe, training, measurements, record=record)
-            print(f"Saved the pipeline in {folder}", flush=True)
+            def save(folder: Path) -> None:
+                record = Recipe.load(output_dir / RECORD_NAME).record
+                training, measurements = self.arguments.recipe_settings(), trainer.measurements()
+                save_repository(
+                    folder, pipeline, self.discriminator, self.recipe, training, measurements, record=record
+                )
+                print(f"Saved the pipeline in {folder}", flush=True)
 
-        trainer.on_start = lambda step: write_record(output_dir, self.record, self.start, step)
-        trainer.on_save_model = lambda step: save(output_dir / f"model-{step}")
-        complete = trainer.train()
-        if complete and self.accelerator.is_main_process:
-            save(output_dir)
+            def start(step: int) -> None:
+                # Only now: a checkpoint of other data or settings has not been found.
+                write_record(output_dir, self.record, self.start, step)
+                _save_account(self.data, self.generator.sample_shape, output_dir)
+
+            trainer.on_start = start
+            trainer.on_save_model = lambda step: save(output_dir / f"model-{step}")
+            complete = trainer.train()
+            if complete and self.accelerator.is_main_process:
+                save(output_dir)
         return complete
 
 
@@ -167,11 +176,15 @@ def _open_data(arguments: TrainingArguments, recipe: Recipe, accelerator: Accele
     )
     if accelerator.is_main_process:
         print("\n".join(dataset.report.lines()))
-        write_json(output_dir / "data.json", dataset.report.to_dict())
-        if len(sample_shape) == 3 and arguments.data.preview is None:
-            count = min(_PREVIEW_IMAGES, max(1, _PREVIEW_PIXELS // (sample_shape[1] * sample_shape[2])))
-            save_preview(data, count, output_dir / "training-images.png")
     return data
+
+
+def _save_account(data: EndlessBatches, sample_shape: tuple[int, ...], output_dir: Path) -> None:
+    """What the training images are, as data.json and as a picture of the first ones."""
+    write_json(output_dir / "data.json", data.dataset.report.to_dict())
+    if len(sample_shape) == 3:
+        count = min(_PREVIEW_IMAGES, max(1, _PREVIEW_PIXELS // (sample_shape[1] * sample_shape[2])))
+        save_preview(data, count, output_dir / "training-images.png")
 
 
 def _make_components(
