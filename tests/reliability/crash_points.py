@@ -128,8 +128,10 @@ def check(scenario: Scenario, step: int = 1) -> tuple[collections.Counter, dict[
         in_child(lambda: scenario.prepare(start))
         old = look(start)
         shutil.copytree(start, end)
-        in_child(lambda: finish_replacing(end))
-        whole_files = {NOTHING, old[1], bytes_of(end)}
+        shutil.copytree(start, folder)
+        in_child(lambda: finish_replacing(folder))
+        whole_files = {NOTHING, old[1], bytes_of(folder)}
+        shutil.rmtree(folder)
         calls = in_child(armed(scenario.work, end, 0))
         new = look(end)
         whole_files.add(new[1])
