@@ -6,6 +6,9 @@ Kills a process before each of its calls that change files, and looks at what is
 After every kill the folder must give the old pipeline or the new one, whole: the generator, the discriminator, the
 scheduler and the settings of one export. The same work again must then give the new one, and leave nothing else.
 Prints the counts, and what went wrong; ends with 1 if anything did. Needs Linux and a C compiler.
+
+Calls of the C library are seen. safetensors renames each file that it has written without it: those two calls of an
+export, in the folder that does not count yet, are not.
 """
 
 import argparse

@@ -21,9 +21,9 @@ from ..storage.checksums import verified_part
 from ..storage.reading import read_json
 
 
-# What a config may ask for: twenty times the largest network of this package. More is taken for a mistake.
+# What a config may ask for: several times the largest network of this package. More is taken for a mistake.
 MAX_WEIGHTS = 2**30
-MAX_TENSORS = 20_000
+MAX_TENSORS = 5_000
 
 
 class Network(ModelMixin, CheckedConfig):
