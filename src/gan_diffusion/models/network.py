@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -20,9 +21,9 @@ from ..storage.checksums import verified_part
 from ..storage.reading import read_json
 
 
-# What a config may ask for: twenty times the largest network of this package. More is taken for a mistake.
+# What a config may ask for: several times the largest network of this package. More is taken for a mistake.
 MAX_WEIGHTS = 2**30
-MAX_TENSORS = 20_000
+MAX_TENSORS = 5_000
 
 
 class Network(ModelMixin, CheckedConfig):
@@ -81,7 +82,7 @@ class Network(ModelMixin, CheckedConfig):
             kwargs["use_safetensors"] = True
         if pretrained_model_name_or_path is not None and os.path.isdir(pretrained_model_name_or_path):
             folder = verified_part(pretrained_model_name_or_path, kwargs.pop("subfolder", None))
-            _check_weights(folder)
+            _check_weights(folder, kwargs.get("variant"))
             pretrained_model_name_or_path = str(folder)
         place = repr(str(pretrained_model_name_or_path))
         try:
@@ -152,7 +153,7 @@ def check_finite(network: nn.Module, place: str) -> None:
             )
 
 
-def _check_weights(folder: Path) -> None:
+def _check_weights(folder: Path, variant: str | None) -> None:
     """Refuses weights of other files than those of the folder, and numbers that diffusers would silently convert."""
     for file in folder.glob("*.index*.json"):
         shards = read_json(file).get("weight_map")
@@ -163,7 +164,8 @@ def _check_weights(folder: Path) -> None:
             )
     if not (folder / "config.json").is_file() or "quantization_config" in read_json(folder / "config.json"):
         return
-    for file in filter(Path.is_file, folder.glob("*.safetensors")):
+    stem = Path(SAFETENSORS_WEIGHTS_NAME).stem + (f".{variant}" if variant else "")
+    for file in filter(Path.is_file, (folder / f"{stem}.safetensors", *folder.glob(f"{stem}-*.safetensors"))):
         try:
             with safe_open(file, "pt") as weights:
                 dtypes = {name: weights.get_slice(name).get_dtype() for name in weights.keys()}  # noqa: SIM118

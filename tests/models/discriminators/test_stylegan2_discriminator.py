@@ -339,7 +339,7 @@ class TestErrors:
             ({"num_mapping_layers": -1}, "`num_mapping_layers` must be at least 0, got -1"),
             ({"stddev_group_size": 0}, "`stddev_group_size` must be at least 1, got 0"),
             ({"num_stddev_channels": 5}, "`num_stddev_channels` must be 0 or a divisor of 12 channels, got 5"),
-            ({"num_stddev_channels": -1}, "`num_stddev_channels` must be 0 or a divisor"),
+            ({"num_stddev_channels": -1}, "`num_stddev_channels` must be at least 0, got -1"),
             ({"fir_taps": (1,)}, "`fir_taps` must be two or more numbers"),
         ],
     )

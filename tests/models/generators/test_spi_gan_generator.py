@@ -311,7 +311,7 @@ class TestErrors:
             ({"w_dim": 0}, "`w_dim` must be at least 1, got 0"),
             ({"mapping_lr_multiplier": 0.0}, "`mapping_lr_multiplier` must be a positive number, got 0.0"),
             ({"ode_solver": "heun"}, "`solver` must be one of"),
-            ({"num_ode_steps": 0}, "`num_steps` must be at least 1, got 0"),
+            ({"num_ode_steps": 0}, "`num_ode_steps` must be at least 1, got 0"),
             ({"sample_size": 36}, "`sample_size` must be reached by doubling"),
             (VECTORS | {"hidden_dim": 2}, "`hidden_dim` must be at least 4, got 2"),
         ],

@@ -51,6 +51,7 @@ class StyleGAN2Discriminator(Network):
         ValueError: From the constructor, if an option is out of range.
     """
 
+    _may_be_zero = ("num_mapping_layers", "num_stddev_channels")
     _no_split_modules = ["StyleGAN2DiscriminatorBlock"]
     _repeated_blocks = ["StyleGAN2DiscriminatorBlock"]
 
