@@ -16,14 +16,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-
-from .. import __version__
 
 
 TENSORS, STATE, MANIFEST = "tensors.safetensors", "state.json", "manifest.json"
@@ -174,7 +173,7 @@ def write_files(folder: Path, content: Any, manifest: Manifest) -> None:
     about = {
         "format": _FORMAT,
         **vars(manifest),
-        "versions": {"gan_diffusion": __version__, "torch": torch.__version__},
+        "versions": {"gan_diffusion": version("gan_diffusion"), "torch": torch.__version__},
         "files": {name: _fingerprint(folder / name) for name in (STATE, TENSORS)},
     }
     (folder / MANIFEST).write_bytes(_manifest_bytes(about))
