@@ -97,7 +97,10 @@ class Recipe:
 
     @classmethod
     def _of_a_run(cls, path: Path) -> "Recipe":
-        record = read_yaml(path)
+        try:
+            record = read_yaml(path)
+        except ValueError as error:
+            raise ValueError(f"`recipe` must be the run.yaml of a run, got {str(path)!r}: {error}") from error
         wrong = [name for name, kind in _RECORD.items() if not isinstance(record.get(name), kind)]
         if not wrong:
             parts = {"data": record["data"]} | {f"start {n}": start for n, start in enumerate(record["starts"])}

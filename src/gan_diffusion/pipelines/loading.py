@@ -125,9 +125,9 @@ class CheckedPipeline(DiffusionPipeline):
         """Refuses an index that is not as it was saved, or asks for other classes than a pipeline may be made of."""
         verify_checksums(folder, INDEX)
         index = cls.load_config(folder)
-        expected, _ = cls._get_signature_keys(cls)
+        expected, optional = cls._get_signature_keys(cls)
         parts = {name: value for name, value in index.items() if name[:1] != "_"}
-        _check_names(folder, parts, {*expected})
+        _check_names(folder, parts, {*expected, *optional})
         missing = {*expected} - {*parts, *kwargs}
         if missing:
             raise ValueError(

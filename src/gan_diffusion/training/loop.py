@@ -6,8 +6,8 @@
 import gc
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from .safe_point import SafePoint
 from .schedules import ema_decay
 from .seeding import seed_half_step
 from .signals import stop_request
-from .snapshots import draw_samples, save_samples
+from .snapshots import averaged_weights, draw_samples, save_samples
 from .state import AverageState, OptimizerState, TrainingState, data_identity, plain_configs
 
 
@@ -377,7 +377,7 @@ class Trainer:
 
     def _save_model(self) -> None:
         if self.on_save_model is not None and self.accelerator.is_main_process:
-            with self._averaged_weights():
+            with averaged_weights(self.networks["generator"], self.ema):
                 self.on_save_model(self.state.step)
 
     def _save_samples(self) -> None:
@@ -385,20 +385,6 @@ class Trainer:
         if not self.accelerator.is_main_process or not self._makes_images:
             return
         run = self.arguments.run
-        with self._averaged_weights():
+        with averaged_weights(self.networks["generator"], self.ema):
             images = draw_samples(self.pipeline, run.num_validation_images, self.arguments.optimization.seed)
         save_samples(images, Path(run.output_dir) / "samples", self.state.step, self.accelerator)
-
-    @contextmanager
-    def _averaged_weights(self) -> Iterator[None]:
-        """Puts the moving average into the generator for a while."""
-        parameters = list(self.networks["generator"].parameters())
-        if self.ema is None:
-            yield
-            return
-        self.ema.store(parameters)
-        self.ema.copy_to(parameters)
-        try:
-            yield
-        finally:
-            self.ema.restore(parameters)

@@ -4,13 +4,38 @@
 """Grids of samples, drawn in the middle of a training run."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from diffusers import DiffusionPipeline
+from diffusers.training_utils import EMAModel
 from diffusers.utils import make_image_grid
+from torch import nn
+
+
+@contextmanager
+def averaged_weights(network: nn.Module, ema: EMAModel | None) -> Iterator[None]:
+    """
+    Puts the moving average into a network for a while.
+
+    Args:
+        network (`nn.Module`): The network.
+        ema (`EMAModel`, *optional*): Its moving average; without one the network stays as it is.
+    """
+    if ema is None:
+        yield
+        return
+    parameters = list(network.parameters())
+    ema.store(parameters)
+    ema.copy_to(parameters)
+    try:
+        yield
+    finally:
+        ema.restore(parameters)
 
 
 @torch.no_grad()
