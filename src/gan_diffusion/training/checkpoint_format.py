@@ -30,8 +30,8 @@ FOLDER_NAME = re.compile(r"checkpoint-(\d+)")
 _FORMAT = 1
 # Far above what a run writes. A file that is larger is refused before it is read.
 _MAX_MANIFEST_BYTES = 2**16
-_MAX_STATE_BYTES = 2**23
-_MAX_HEADER_BYTES = 2**24
+_MAX_STATE_BYTES = 2**22
+_MAX_HEADER_BYTES = 2**22
 
 
 class DamagedCheckpointError(ValueError):

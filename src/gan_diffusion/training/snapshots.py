@@ -78,7 +78,7 @@ def save_samples(images: np.ndarray, folder: Path, step: int, accelerator: Accel
     """
     columns = math.isqrt(len(images))
     rows = len(images) // columns
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     grid = make_image_grid(DiffusionPipeline.numpy_to_pil(images[: rows * columns]), rows, columns)
     grid.save(folder / f"step-{step:07d}.png")
     for tracker in accelerator.trackers:
