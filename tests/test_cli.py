@@ -35,6 +35,8 @@ def test_training_starts_from_the_command():
         (["train", "ddgan", "--recipe", "spi-gan-digits"], "`recipe` must be one of the method ddgan"),
         (["export"], "the following arguments are required: checkpoint, --output_dir"),
         (["export", "nowhere", "--output_dir", "x"], "`checkpoint` must lie in the folder of its run"),
+        (["evaluate"], "the following arguments are required: pipeline"),
+        (["evaluate", "nowhere", "--dataset_name", "digits"], "nowhere"),
         (["export", "nowhere", "--output_dir", "x", "--fast"], "unrecognized arguments: --fast"),
     ],
 )

@@ -6,6 +6,7 @@
 import argparse
 from collections.abc import Sequence
 
+from .evaluation import run_evaluation
 from .training import METHODS, export_checkpoint, train
 
 
@@ -15,6 +16,7 @@ examples:
   gan-diffusion train ddgan --recipe ddgan-cifar10 --help
   gan-diffusion train ddgan --recipe runs/digits/run.yaml --output_dir runs/again
   gan-diffusion export runs/digits/checkpoint-500 --output_dir runs/early
+  gan-diffusion evaluate runs/digits --dataset_name digits
 """
 
 
@@ -30,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.command == "train":
         train(arguments.method, options, prog=f"gan-diffusion train {arguments.method}")
         return
+    if arguments.command == "evaluate":
+        run_evaluation(options, prog="gan-diffusion evaluate")
+        return
     if options:
         export.error(f"unrecognized arguments: {' '.join(options)}")
     try:
@@ -43,8 +48,8 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     """The parser of the command, and that of `export`."""
     parser = argparse.ArgumentParser(
         prog="gan-diffusion",
-        usage="gan-diffusion {train,export} ...; --help explains them",
-        description="Trains diffusion GANs, and saves pipelines from checkpoints.",
+        usage="gan-diffusion {train,export,evaluate} ...; --help explains them",
+        description="Trains diffusion GANs, saves pipelines from checkpoints, and measures them.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -71,4 +76,5 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     )
     export.add_argument("checkpoint", help="Folder of the checkpoint, in the folder of its run.")
     export.add_argument("--output_dir", required=True, help="Folder for the pipeline.")
+    commands.add_parser("evaluate", help="measure a pipeline against real data", add_help=False, allow_abbrev=False)
     return parser, export

@@ -56,9 +56,10 @@ def test_digits_have_a_classifier_of_their_own(pipeline, tmp_path):
     assert (output / "samples.png").is_file()
 
 
-def test_images_need_a_network(pipeline, pictures):
-    with pytest.raises(ValueError, match="`--features` must name a network"):
+def test_images_need_a_network(pipeline, pictures, capsys):
+    with pytest.raises(SystemExit):
         run_evaluation([str(pipeline), "--train_data_dir", str(pictures)])
+    assert "`--features` must name a network" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -67,9 +68,12 @@ def test_images_need_a_network(pipeline, pictures):
         (["--num_samples", "0"], "`--num_samples` must be at least 1"),
         (["--features", "vgg"], "`--features` must be one of"),
         (["--no_such_option"], "unrecognized arguments"),
+        (["--features", "mnist", "--device", "nothing"], "nothing"),
+        (["--train_data_dir", "here"], "`--dataset_name` and `--train_data_dir`"),
     ],
 )
 def test_wrong_options_end_in_one_line(pipeline, capsys, options, message):
     with pytest.raises(SystemExit):
         run_evaluation([str(pipeline), "--dataset_name", "digits", *options])
-    assert message in capsys.readouterr().err
+    usage, *_, last = capsys.readouterr().err.strip().splitlines()
+    assert usage.startswith("usage: ") and message in last

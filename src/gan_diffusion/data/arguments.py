@@ -1,48 +1,12 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""The options that say which data is read, and how an option is declared."""
+"""The options that say which data is read."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-
-def option(default: Any, help: str, free: bool = False) -> Any:
-    """
-    A field of an options dataclass.
-
-    Args:
-        default (`Any`): Default value.
-        help (`str`): Text of `--help`.
-        free (`bool`, defaults to `False`):
-            Whether the option may change between a run and its continuation, because no number in a checkpoint depends
-            on it.
-
-    Returns:
-        `dataclasses.Field`: the field, typed so that it can be the default of any option.
-    """
-    kind: dict[str, Any] = (
-        {"default_factory": lambda: list(default)} if isinstance(default, list) else {"default": default}
-    )
-    return field(**kind, metadata={"help": help, "free": free})
-
-
-def check_at_least(arguments: Any, low: float, *names: str) -> None:
-    """
-    Checks options that have a lowest value. An option that is `None` passes.
-
-    Args:
-        arguments (`Any`): Options dataclass.
-        low (`float`): Lowest value.
-        names (`str`): Names of the options.
-
-    Raises:
-        ValueError: If one is lower, or not a number.
-    """
-    for name in names:
-        value = getattr(arguments, name)
-        if value is not None and not value >= low:
-            raise ValueError(f"`--{name}` must be at least {low}, got {value}.")
+from ..options import check_at_least, option
 
 
 def check_unused(arguments: Any, data: str, *names: str) -> None:

@@ -5,8 +5,10 @@
 
 from dataclasses import dataclass
 
-from ..data.arguments import check_at_least, option
+import torch
+
 from ..metrics.features import FEATURES
+from ..options import check_at_least, option
 
 
 @dataclass
@@ -42,3 +44,7 @@ class EvaluationArguments:
         check_at_least(self, 1, "num_samples", "batch_size", "num_inference_steps")
         if self.features is not None and self.features not in FEATURES:
             raise ValueError(f"`--features` must be one of {FEATURES}, got {self.features!r}.")
+        try:
+            torch.device(self.device or "cpu")
+        except RuntimeError as error:
+            raise ValueError(f"`--device` must be a device of torch, got {self.device!r}: {error}") from error

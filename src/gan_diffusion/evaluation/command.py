@@ -3,6 +3,7 @@
 
 """From a saved pipeline and data to numbers and pictures in a folder."""
 
+import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -41,26 +42,34 @@ def run_evaluation(argv: Sequence[str] | None = None, prog: str | None = None) -
         `dict[str, Any]`: the numbers by name.
 
     Raises:
-        ValueError: If pipeline, data or network cannot be used, or do not fit together.
+        SystemExit: With a message, if pipeline, data or network cannot be used or do not fit together.
     """
     parser = OptionParser(
         (EvaluationArguments, DataArguments),
         prog=prog,
+        usage="%(prog)s PIPELINE --dataset_name NAME | --train_data_dir FOLDER [options]; --help explains all options",
         description="Measures a saved pipeline against real data.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("pipeline", help="Folder or Hub name of a saved pipeline.")
+    given = vars(parser.parse_args(argv))
+    source = given.pop("pipeline")
     try:
-        given = vars(parser.parse_args(argv))
-        source = given.pop("pipeline")
         options, data_options = parser.parse_dict(given)
-    except ValueError as error:
+        return _run(source, options, data_options)
+    except (OSError, ValueError) as error:
         parser.error(str(error))
+
+
+def _run(source: str, options: EvaluationArguments, data_options: DataArguments) -> dict[str, Any]:
     pipeline = load_pipeline(source)
     device = torch.device(options.device or str(PartialState().device))
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
     data = load_samples(data_options, pipeline.sample_shape)
+    if PartialState().is_main_process:
+        print(*data.report.lines(), sep="\n", flush=True)
     local = Path(source).is_dir()
     folder = Path(options.output_dir or (Path(source) / "evaluation" if local else "evaluation"))
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,12 @@
 
 """Options of the training scripts, one dataclass for each part that takes them."""
 
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from ..data.arguments import DataArguments, check_at_least, option
+from ..data.arguments import DataArguments
+from ..options import check_at_least, default_of, option
 
 
 # Options that exclude each other; the last one that is set counts. If the command line gives one, the recipe's others
@@ -282,19 +283,6 @@ class TrainingArguments:
     def recipe_settings(self) -> dict[str, Any]:
         """The options of this run as those of a recipe: what is set, what counts, and nothing of this machine."""
         return {name: value for name, value in self.effective_settings().items() if not is_local(name, value)}
-
-
-def default_of(option: Any) -> Any:
-    """
-    The default of an option.
-
-    Args:
-        option (`dataclasses.Field`): The field.
-
-    Returns:
-        `Any`: its default.
-    """
-    return option.default if option.default_factory is MISSING else option.default_factory()
 
 
 def is_local(name: str, value: Any) -> bool:

@@ -4,17 +4,14 @@
 """From recipe and command line to options: what is typed wins over the recipe, and the recipe over the defaults."""
 
 import argparse
-import copy
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
-from types import MappingProxyType
 from typing import Any, get_args, get_origin
 
-from transformers import HfArgumentParser
-
 from ..data.arguments import DataArguments
+from ..options import OptionParser, default_of
 from ..recipes import Recipe
 from .arguments import (
     EXCLUSIVE_OPTIONS,
@@ -23,7 +20,6 @@ from .arguments import (
     OptimizationArguments,
     RunArguments,
     TrainingArguments,
-    default_of,
 )
 
 
@@ -91,40 +87,8 @@ def _recipe_of(method_class: Any, name: str) -> Recipe:
     return recipe
 
 
-class _Parser(HfArgumentParser):
-    """
-    Takes the help text alone from a field's metadata, where the base class takes all of it.
-
-    The word "none" sets an option to nothing, if that is possible.
-    """
-
-    @staticmethod
-    def _parse_dataclass_field(parser, field):
-        plain = copy.copy(field)
-        plain.metadata = MappingProxyType({"help": field.metadata["help"]})
-        HfArgumentParser._parse_dataclass_field(parser, plain)
-        action = parser._actions[-1]
-        if _is_optional(field):
-            action.type = _or_none(action.type)
-            action.choices = action.choices and (*action.choices, None)
-
-
-def _is_optional(field: Any) -> bool:
-    return type(None) in get_args(field.type)
-
-
-def _or_none(convert: Any) -> Callable[[str], Any]:
-    """The conversion of an option that may also be nothing."""
-
-    def convert_or_none(text: str) -> Any:
-        return None if text.lower() == "none" else convert(text)
-
-    convert_or_none.__name__ = convert.__name__  # For argparse's messages.
-    return convert_or_none
-
-
-def _parser(groups: tuple[Any, ...], **options) -> HfArgumentParser:
-    return _Parser(
+def _parser(groups: tuple[Any, ...], **options) -> OptionParser:
+    return OptionParser(
         groups,
         usage="%(prog)s --recipe RECIPE --output_dir FOLDER [options]; --help explains all options",
         allow_abbrev=False,
@@ -133,7 +97,7 @@ def _parser(groups: tuple[Any, ...], **options) -> HfArgumentParser:
     )
 
 
-def _given(parser: HfArgumentParser, groups: tuple[type, ...], argv: Sequence[str] | None) -> dict[str, Any]:
+def _given(parser: OptionParser, groups: tuple[type, ...], argv: Sequence[str] | None) -> dict[str, Any]:
     """The options that a command line gives, without those that it leaves at their defaults."""
     names = [each.name for group in groups for each in fields(group)]
     namespace = parser.parse_args(argv, argparse.Namespace(**dict.fromkeys(names, _NOT_GIVEN)))
