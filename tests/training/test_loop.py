@@ -141,7 +141,7 @@ def test_an_interrupted_run_saves_and_goes_on(recipe, tmp_path):
     )
     while "loss_g" not in process.stderr.readline():  # The progress bar's carriage returns count as line ends.
         assert process.poll() is None
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     errors = process.communicate(timeout=120)[1]
     assert process.returncode == 0, errors
     assert "Run the same command to go on" in errors
