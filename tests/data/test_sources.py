@@ -8,7 +8,7 @@ from datasets import Image as HFImage
 from PIL import Image
 
 from gan_diffusion.data import DataArguments, load_samples
-from gan_diffusion.data.sources import load_digits
+from gan_diffusion.data.sources import TensorSamples, load_digits
 
 
 def arguments(**options) -> DataArguments:
@@ -134,3 +134,12 @@ def test_a_subset_of_embedded_data_is_drawn_by_the_seed():
     assert first.num_classes == 10 and sum(first.report.classes.values()) == 20
     place = int(first.name(7).removeprefix("sample "))
     assert torch.equal(load_digits().samples[place], first.samples[7])
+
+
+def test_samples_without_a_name_are_known_by_their_content():
+    samples, labels = torch.zeros(4, 1, 2, 2), torch.tensor([0, 1, 0, 1])
+    identity = TensorSamples(samples, labels).report.identity
+    assert identity == TensorSamples(samples.clone(), labels.clone()).report.identity
+    assert identity != TensorSamples(samples + 1, labels).report.identity
+    assert identity != TensorSamples(samples, 1 - labels).report.identity
+    assert identity != TensorSamples(samples[:3], labels[:3]).report.identity

@@ -3,6 +3,7 @@
 
 """Data sets: embedded ones, and images from files or the Hub."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -63,12 +64,20 @@ class TensorSamples(Dataset):
         shape = self.samples.shape[1:]
         return DataReport(
             self.source,
-            make_identity([(self.source, number) for number in self.numbers.tolist()]),
+            make_identity([(self.source, self._content, number) for number in self.numbers.tolist()]),
             len(self),
             "x".join(map(str, shape[:0:-1])) + " pixels" if len(shape) == 3 else f"vectors of {shape.numel()} values",
             self.value_range or f"from {low:g} to {high:g}",
             classes,
         )
+
+    @property
+    def _content(self) -> str:
+        """Hash of samples without a name of their own; those of this library are known by their names."""
+        if self.source != "tensor":
+            return ""
+        tensors = [self.samples, *([] if self.class_labels is None else [self.class_labels])]
+        return hashlib.sha256(b"".join(each.contiguous().numpy().tobytes() for each in tensors)).hexdigest()
 
     def select(self, numbers: torch.Tensor) -> "TensorSamples":
         """The samples with these numbers (int64), in this order."""

@@ -3,6 +3,7 @@
 
 """How good and how varied the images of a pipeline are, beside the real ones."""
 
+import hashlib
 import platform
 import time
 from collections.abc import Mapping
@@ -111,13 +112,12 @@ def real_reference(
     Returns:
         The reference.
     """
-    report = getattr(data, "report", None)
+    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(data)))
     file = None
-    if cache_dir is not None and report is not None:
-        file = Path(cache_dir) / f"{report.identity[:16]}-{network.identity[:16]}-{seed}.safetensors"
+    if cache_dir is not None:
+        file = Path(cache_dir) / f"{_identity(data, order, seed)}-{network.identity[:24]}.safetensors"
         if file.is_file():
             return _load_reference(file, network)
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(data)))
     kept = order[:MEMORIZATION_SAMPLES]
     halves = (FeatureStatistics(network.num_features), FeatureStatistics(network.num_features))
     features = []
@@ -135,6 +135,17 @@ def real_reference(
     if file is not None and PartialState().is_main_process:
         _save_reference(file, reference)
     return reference
+
+
+def _identity(data: Samples, order: torch.Tensor, seed: int) -> str:
+    """
+    Hash of the data's identity, the seed and some images.
+
+    The images differ where the files are the same but are cut or scaled in another way.
+    """
+    digest = hashlib.sha256(f"{data.report.identity} {len(data)} {seed}".encode())
+    digest.update(data.__getitems__(order[:_BATCH].tolist())["samples"].contiguous().numpy().tobytes())
+    return digest.hexdigest()[:24]
 
 
 def _features(network: FeatureNetwork, data: Samples, indices: torch.Tensor) -> torch.Tensor:
@@ -331,12 +342,12 @@ def _protocol(
     seed: int,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    report = getattr(data, "report", None)
     device = pipeline.device
     facts = {
         "generated images": num_samples,
         "real images": len(data),
-        "data identity": report.identity if report is not None else None,
+        "real data": data.report.source,
+        "identity of the real data": data.report.identity,
         "network evaluations per image": pipeline.num_timesteps,
         "batch size": batch_size,
         "seed": seed,
