@@ -193,7 +193,15 @@ def test_a_launcher_that_starts_too_few_processes_is_noticed(tmp_path, count):
 def test_other_launchers_are_left_alone(monkeypatch, variable):
     monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     monkeypatch.setenv(variable, "2")
+    _check_launcher()
+
+
+def test_the_address_of_a_cluster_is_left_alone(monkeypatch):
+    monkeypatch.setenv("MASTER_ADDR", "10.0.0.1")
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     _check_launcher()
 
 

@@ -84,7 +84,11 @@ def _check_launcher() -> None:
     It then sets the address at which the others would meet, but no number of processes.
     """
     alone = not {"WORLD_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"} & os.environ.keys()
-    if alone and {"ACCELERATE_MIXED_PRECISION", "MASTER_ADDR"} <= os.environ.keys():
+    launched = (
+        os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and "ACCELERATE_MIXED_PRECISION" in os.environ
+    )
+    # A cluster may set an address of its own for every command.
+    if alone and launched and os.environ.get("MASTER_ADDR") == "127.0.0.1":
         raise ValueError(
             "`accelerate launch --num_processes` must be 1 on CPUs, where it starts one process whatever it is told, got "
             "more. Start several by `torchrun --nproc_per_node 2 SCRIPT ...` with ACCELERATE_USE_CPU=true in the environment."

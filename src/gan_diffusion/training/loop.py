@@ -307,7 +307,7 @@ class Trainer:
                 self.accelerator.backward(output.loss / len(batches))
             losses.append(output.loss.detach())
             logs |= output.logs
-        values = torch.stack([value.double() for value in (player.clip(), *losses)])
+        values = torch.stack([value.float() for value in (player.clip(), *losses)])
         finite = self._agree_that_finite(values)
         player.skipped = 0 if finite else player.skipped + 1
         if not finite and self.accelerator.scaler is None:
