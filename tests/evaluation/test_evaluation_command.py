@@ -1,6 +1,8 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,6 +46,21 @@ def test_numbers_and_pictures_of_a_folder_of_images(pipeline, pictures, tmp_path
             assert image.width > image.height > 100
     assert str(tmp_path) not in (pipeline / "evaluation" / "evaluation.json").read_text()
     assert "Frechet distance" in capsys.readouterr().out
+
+
+def test_two_processes_measure_what_one_does(pipeline, tmp_path):
+    numbers = []
+    for count in (1, 2):
+        output = tmp_path / str(count)
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
+        options = ["--dataset_name", "digits", "--features", "mnist", "--num_samples", "30", "--batch_size", "8"]
+        command = [*launch, "-m", "gan_diffusion", "evaluate", str(pipeline), *options, "--output_dir", str(output)]
+        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HOME": str(tmp_path)}
+        result = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert result.returncode == 0, result.stderr
+        numbers.append(json.loads((output / "evaluation.json").read_text())["metrics"])
+        assert numbers[-1].pop("images per second") > 0
+    assert numbers[0] == pytest.approx(numbers[1], rel=1e-6)
 
 
 def test_digits_have_a_classifier_of_their_own(pipeline, tmp_path):

@@ -6,11 +6,16 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
 
 from .checks import check_features
+
+
+# A process of several has all features already: torchmetrics must not add those of the others.
+_ALONE: dict[str, Any] = {"sync_on_compute": False}
 
 
 def kernel_distance(
@@ -39,7 +44,7 @@ def kernel_distance(
 
     check_features(minimum=subset_size, real=real, generated=generated)
     with _seeded(seed):
-        metric = KernelInceptionDistance(feature=nn.Identity(), subsets=num_subsets, subset_size=subset_size)
+        metric = KernelInceptionDistance(feature=nn.Identity(), subsets=num_subsets, subset_size=subset_size, **_ALONE)
         metric.update(real, real=True)
         metric.update(generated, real=False)
         mean, deviation = metric.compute()
@@ -65,7 +70,7 @@ def inception_score(logits: torch.Tensor, num_splits: int = 10, seed: int = 0) -
 
     check_features(minimum=num_splits, logits=logits)
     with _seeded(seed):
-        metric = InceptionScore(feature=nn.Identity(), splits=num_splits)
+        metric = InceptionScore(feature=nn.Identity(), splits=num_splits, **_ALONE)
         metric.update(logits)
         mean, deviation = metric.compute()
     return float(mean), float(deviation) if num_splits > 1 else 0.0
