@@ -6,6 +6,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ..data.storage import check_output_folder
 from ..registry import load_class
 from .arguments import DDGANArguments, DiffusionGANArguments, SPIGANArguments
 from .augmentation import AdaptiveAugmentation
@@ -95,6 +96,7 @@ def train(method: str, argv: Sequence[str] | None = None, prog: str | None = Non
     if arguments.data.preview is not None:
         preview(arguments)
         return
+    check_output_folder(arguments.data.train_data_dir, arguments.run.output_dir)  # Before the folder is made.
     end_with_launcher()
     with run_folder(arguments.run.output_dir), logged_output(arguments.run.output_dir):
         run = TrainingRun.prepare(arguments)
