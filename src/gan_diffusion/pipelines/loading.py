@@ -127,7 +127,7 @@ class CheckedPipeline(DiffusionPipeline):
         index = cls.load_config(folder)
         expected, optional = cls._get_signature_keys(cls)
         parts = {name: value for name, value in index.items() if name[:1] != "_"}
-        _check_names(folder, parts, {*expected, *optional})
+        _check_names(folder, parts, {*expected}, {*optional})
         missing = {*expected} - {*parts, *kwargs}
         if missing:
             raise ValueError(
@@ -145,8 +145,8 @@ class CheckedPipeline(DiffusionPipeline):
             )
 
 
-def _check_names(folder: Path, parts: Collection[str], expected: set[str]) -> None:
-    unknown = sorted(set(parts) - expected)
+def _check_names(folder: Path, parts: Collection[str], expected: set[str], optional: set[str]) -> None:
+    unknown = sorted(set(parts) - expected - optional)
     if unknown:
         raise ValueError(
             f"`{INDEX}` in {str(folder)!r} must name {' and '.join(sorted(expected))} alone, got "
