@@ -53,3 +53,17 @@ def test_help_lists_commands_methods_and_examples(capsys):
     _, text, _ = ended(capsys, "train", "--help")
     assert all(method in text for method in ("ddgan", "diffusion-gan", "spi-gan"))
     assert "Folder of the checkpoint" in ended(capsys, "export", "--help")[1]
+
+
+def test_a_mistake_in_the_data_ends_in_one_line(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "1.png").write_bytes(b"nothing")
+    words = ["train", "ddgan", "--recipe", "ddgan-cifar10", "--train_data_dir", str(tmp_path / "images")]
+    result = subprocess.run(
+        [sys.executable, "-m", "gan_diffusion", *words, "--output_dir", str(tmp_path / "run"), "--report_to", "none"],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("gan-diffusion train ddgan: error: `train_data_dir` must hold")
+    assert "Traceback" in (tmp_path / "run" / "run.log").read_text()

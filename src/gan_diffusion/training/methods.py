@@ -3,12 +3,14 @@
 
 """The methods as training commands: options, objective and pipeline of each."""
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..data.storage import check_output_folder
 from ..registry import load_class
-from .arguments import DDGANArguments, DiffusionGANArguments, SPIGANArguments
+from .arguments import DDGANArguments, DiffusionGANArguments, SPIGANArguments, TrainingArguments
 from .augmentation import AdaptiveAugmentation
 from .objectives import DDGANObjective, DiffusionGANObjective, Objective, SPIGANObjective
 from .parsing import parse_arguments
@@ -83,6 +85,9 @@ def train(method: str, argv: Sequence[str] | None = None, prog: str | None = Non
     """
     Trains a model as the command line says.
 
+    As a command, that is without `argv` or with `prog`, a mistake ends the process with one line. Its traceback is in
+    the run.log of the output folder.
+
     Args:
         method (`str`): `"ddgan"`, `"diffusion-gan"` or `"spi-gan"`.
         argv (`Sequence[str]`, *optional*): Instead of `sys.argv[1:]`.
@@ -93,6 +98,15 @@ def train(method: str, argv: Sequence[str] | None = None, prog: str | None = Non
     """
     entry = METHODS[method]
     arguments = parse_arguments(entry.arguments, entry.description, argv, prog)
+    try:
+        _train(entry, arguments)
+    except (FloatingPointError, OSError, ValueError) as error:
+        if argv is not None and prog is None:
+            raise
+        sys.exit(f"{prog or Path(sys.argv[0]).name}: error: {error}")
+
+
+def _train(method: Method, arguments: TrainingArguments) -> None:
     if arguments.data.preview is not None:
         preview(arguments)
         return
@@ -100,5 +114,5 @@ def train(method: str, argv: Sequence[str] | None = None, prog: str | None = Non
     end_with_launcher()
     with run_folder(arguments.run.output_dir), logged_output(arguments.run.output_dir):
         run = TrainingRun.prepare(arguments)
-        pipeline = load_class(entry.pipeline)(run.generator, run.scheduler, id2label=run.id2label)
-        run.train(entry.objective(run), pipeline)
+        pipeline = load_class(method.pipeline)(run.generator, run.scheduler, id2label=run.id2label)
+        run.train(method.objective(run), pipeline)
