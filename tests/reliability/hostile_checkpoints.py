@@ -239,6 +239,7 @@ def run_case(folder: Path) -> tuple[str, str]:
 
 def run_all(every: int = 1) -> tuple[collections.Counter, list[str]]:
     """Counts of the endings, and what went wrong."""
+    torch.set_num_threads(1)  # A fork of a process that has used several may hang.
     counts, wrong = collections.Counter(), []
     with tempfile.TemporaryDirectory() as root:
         source, canary = save_checkpoint(make_state(3), Path(root)), Path(root) / "executed"
