@@ -249,7 +249,7 @@ def test_two_processes_of_the_other_methods_adapt_together(other_recipe, tmp_pat
     [
         (["--report_to", "nothing"], "nothing"),
         (["--resume_from_checkpoint", "checkpoint-9"], "must be the folder of a checkpoint"),
-        (["--train_data_dir", "nowhere"], "`train_data_dir` must be a folder, got 'nowhere'"),
+        (["--train_data_dir", "nowhere"], "`train_data_dir` must be a folder, or a file"),
         (["--train_batch_size", "0"], "`--train_batch_size` must be at least 1, got 0"),
         (["--learning_rat", "1"], "unrecognized arguments: --learning_rat 1"),
     ],
