@@ -26,6 +26,16 @@ LONG = ("--max_train_steps", "100000", "--checkpointing_steps", "100000", "--val
 ENVIRONMENT = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
 
+@pytest.fixture(autouse=True)
+def usual_signals():
+    """A shell may have started the tests with signals ignored, as `nohup` and background jobs have them."""
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory) -> Path:
     return make_recipe("ddgan", tmp_path_factory.mktemp("recipes") / "ddgan")
