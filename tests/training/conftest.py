@@ -1,0 +1,13 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+import psutil
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def no_training_is_left():
+    """Ends what a failing test has started and left."""
+    yield
+    for child in psutil.Process().children(recursive=True):
+        if child.is_running() and any("train_" in word for word in child.cmdline()):
+            child.kill()
