@@ -120,3 +120,12 @@ if __name__ == "__main__":
 """
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.stdout.strip() == "192", result.stderr
+
+
+def test_a_program_that_leaves_its_batches_open_ends():
+    script = (
+        "import torch; from gan_diffusion.data.loader import EndlessBatches; "
+        "from gan_diffusion.data.sources import TensorSamples; "
+        "steps = EndlessBatches(TensorSamples(torch.zeros(8, 2)), 2, num_workers=1).steps(); next(steps)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], timeout=120).returncode == 0

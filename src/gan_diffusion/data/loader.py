@@ -3,7 +3,9 @@
 
 """Samples as an endless sequence of batches that can start anywhere."""
 
+import atexit
 import signal
+import weakref
 from collections.abc import Generator
 from functools import lru_cache
 from itertools import count
@@ -70,14 +72,21 @@ class EndlessBatches:
 
     def steps(self, first_position: int = 0) -> Generator[list[Batch], None, None]:
         """
-        Yields the batches of one step after the other, for ever.
+        The batches of one step after the other, for ever.
 
         Args:
             first_position (`int`, defaults to 0): Samples, of all processes, that lie before the first step.
 
-        Yields:
-            `list[Batch]`: the batches of this process.
+        Returns:
+            `Generator`: gives the `list[Batch]` of this process, step by step. Close it to end the worker processes.
         """
+        steps = self._steps(first_position)
+        # Workers leave SIGTERM to the main process. At its exit, multiprocessing would send it and wait for ever.
+        reference = weakref.ref(steps)
+        atexit.register(lambda: (left := reference()) and left.close())
+        return steps
+
+    def _steps(self, first_position: int) -> Generator[list[Batch], None, None]:
         first, stride = first_position + self.rank * self.batch_size, self.num_processes * self.batch_size
         loader = DataLoader(
             self.dataset,  # pyright: ignore[reportArgumentType] (it needs no more than the protocol has)
