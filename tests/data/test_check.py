@@ -17,7 +17,7 @@ from gan_diffusion.data.check import RECORD_FILE, _PixelBudget
 
 
 FORMATS = {"png": "PNG", "jpg": "JPEG", "gif": "GIF", "tiff": "TIFF", "bmp": "BMP", "webp": "WEBP", "ppm": "PPM"}
-EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n(/tmp/x) (w) file\nshowpage\n"
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n(canary) (w) file\nshowpage\n"
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
@@ -59,8 +59,10 @@ def test_what_is_no_image_is_named(tmp_path, ending, content):
 def test_postscript_starts_no_program(tmp_path, monkeypatch, name):
     write(tmp_path, ["0.png"])
     (tmp_path / name).write_bytes(EPS)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("subprocess.Popen", lambda *_, **__: pytest.fail("a program was started"))
     assert load(tmp_path, on_bad_image="skip").report.used == ["0.png"]
+    assert not (tmp_path / "canary").exists()  # What the PostScript would write.
 
 
 def test_a_wrong_check_sum_is_found(tmp_path):

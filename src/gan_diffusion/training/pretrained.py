@@ -116,7 +116,7 @@ def _load(pretrained: str, part: str, network: ModelMixin) -> ModelMixin:
         name = config.get("_class_name") if isinstance(config, dict) else None
         if name == kind.__name__:
             source, info = kind.from_pretrained(pretrained, subfolder=part, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError, NotImplementedError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"`pretrained` must hold a readable {part}, got {pretrained!r}: {error}") from error
     if name != kind.__name__:
         raise ValueError(
