@@ -33,7 +33,7 @@ FLOORS = (
     {"recipes": {"registry", "storage"}, "publishing": {"storage", "recipes"}},
     {
         "training": {"registry", "options", "storage", "schedulers", "models", "data", "recipes", "publishing"},
-        "evaluation": {"options", "data", "metrics", "pipelines", "publishing"},
+        "evaluation": {"options", "storage", "data", "metrics", "pipelines", "publishing"},
     },
     {"cli": {"training", "evaluation"}},
 )

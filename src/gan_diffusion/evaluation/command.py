@@ -22,6 +22,7 @@ from ..metrics.features import load_features
 from ..options import OptionParser
 from ..pipelines import load_pipeline
 from ..publishing import record_measurements
+from ..storage.writing import write_text
 from .arguments import EvaluationArguments
 from .images import evaluate, to_pixels
 from .pictures import show_images, show_points
@@ -100,8 +101,8 @@ def _evaluate_images(
     cache = options.feature_cache_dir or Path(HF_HOME) / "gan_diffusion" / "features"
     result = evaluate(pipeline, data, network, options.num_samples, options.batch_size, options.seed, cache, **steps)
     if PartialState().is_main_process:
-        (folder / "evaluation.json").write_text(json.dumps(result.to_dict(), indent=2) + "\n")
-        (folder / "evaluation.md").write_text(result.to_markdown())
+        write_text(folder / "evaluation.json", json.dumps(result.to_dict(), indent=2) + "\n")
+        write_text(folder / "evaluation.md", result.to_markdown())
         show_images(result.images, _pixels(data, range(min(len(result.images), len(data)))), folder / "samples.png")
         show_images(result.images, _pixels(data, result.nearest), folder / "nearest.png")
     evaluations = f"{result.protocol['network evaluations per image']} evaluations"
@@ -136,5 +137,5 @@ def _evaluate_toy(
         show_points(samples, real.numpy(), folder / "samples.png")
     timing = {f"sampling speed, {evaluations}, batch {options.batch_size} (samples per second)": round(speed, 1)}
     measured = timing | measured
-    (folder / "evaluation.json").write_text(json.dumps(measured, indent=2) + "\n")
+    write_text(folder / "evaluation.json", json.dumps(measured, indent=2) + "\n")
     return measured

@@ -17,7 +17,8 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from diffusers import DiffusionPipeline
-from safetensors.torch import load_file, save_file
+from diffusers.utils import logging
+from safetensors.torch import load, save
 from tqdm.auto import tqdm
 
 from ..data.batch import Samples
@@ -36,6 +37,9 @@ from ..metrics.features import FeatureNetwork
 NEIGHBOR_SAMPLES = 5000
 MEMORIZATION_SAMPLES = 50_000
 _BATCH = 250
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+logger = logging.get_logger(__name__)
 
 
 @dataclass
@@ -107,17 +111,19 @@ def real_reference(
         data ([`~data.Samples`]): Real images.
         network ([`~metrics.features.FeatureNetwork`]): The network.
         seed (`int`, defaults to 0): Decides of which images single features are kept.
-        cache_dir (`str` or `Path`, *optional*): Folder of the file; `None` computes anew and keeps nothing.
+        cache_dir (`str` or `Path`, *optional*):
+            Folder of the file; `None` computes anew and keeps nothing, and so does a network without `module`.
 
     Returns:
         The reference.
     """
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(data)))
     file = None
-    if cache_dir is not None:
-        file = Path(cache_dir) / f"{_identity(data, order, seed)}-{network.identity[:24]}.safetensors"
-        if file.is_file():
-            return _load_reference(file, network)
+    if cache_dir is not None and network.module is not None:  # Without its weights a network has no identity.
+        file = Path(cache_dir) / f"{_identity(data, order, seed)}-{network.identity[:24]}.features"
+        reference = _load_reference(file, network)
+        if reference is not None:
+            return reference
     kept = order[:MEMORIZATION_SAMPLES]
     halves = (FeatureStatistics(network.num_features), FeatureStatistics(network.num_features))
     features = []
@@ -154,17 +160,27 @@ def _features(network: FeatureNetwork, data: Samples, indices: torch.Tensor) -> 
 
 
 def _save_reference(file: Path, reference: _Reference) -> None:
+    """Writes the tensors as safetensors, after their checksum."""
     file.parent.mkdir(parents=True, exist_ok=True)
     tensors = {"features": reference.features, "indices": reference.indices}
     for number, half in enumerate(reference.halves):
         tensors |= {f"{name}.{number}": value for name, value in half.tensors().items()}
+    content = save(tensors)
     partial = file.with_suffix(".partial")
-    save_file(tensors, partial)
+    partial.write_bytes(hashlib.sha256(content).digest() + content)
     partial.replace(file)
 
 
-def _load_reference(file: Path, network: FeatureNetwork) -> _Reference:
-    tensors = load_file(file)
+def _load_reference(file: Path, network: FeatureNetwork) -> _Reference | None:
+    """What was saved, or `None` if there is nothing or it is damaged."""
+    if not file.is_file():
+        return None
+    content = file.read_bytes()
+    digest, content = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        logger.warning("%s is damaged. The features of the real images are computed anew.", file)
+        return None
+    tensors = load(content)
     names = FeatureStatistics(network.num_features).tensors()
     halves = [FeatureStatistics.of({name: tensors[f"{name}.{number}"] for name in names}) for number in range(2)]
     return _Reference((halves[0], halves[1]), tensors["features"], tensors["indices"])
@@ -193,8 +209,8 @@ def _draw(
     """
     Draws this process's batches. A batch has its own seed, so the images do not depend on the number of processes.
 
-    Statistics are of all images. Single features and images are kept of the first ones only, so that memory does not
-    grow with `num_samples`.
+    Statistics are of all images. Single features and images are kept of the first ones only, so of each further image
+    only a classifier's logits take memory.
     """
     state, drawn = PartialState(), _Drawn(FeatureStatistics(network.num_features))
     starts = range(0, num_samples, batch_size)
@@ -308,7 +324,8 @@ def _scores(
     real = reference.features[:NEIGHBOR_SAMPLES]
     subset = min(1000, len(real), len(features))
     kernel, deviation = kernel_distance(real, features, subset_size=subset, seed=seed)
-    neighbors = neighbor_scores(real, features, k=min(3, len(real) - 1, len(features) - 1))
+    k = min(3, len(real) - 1, len(features) - 1)
+    neighbors = neighbor_scores(real, features, k)
     copies = memorization(reference.features, features)
     halves = reference.halves
     metrics = {
@@ -320,7 +337,7 @@ def _scores(
         ),
         f"kernel distance x 1000 ({name}, subsets of {subset})": 1000 * kernel,
         "its standard deviation over the subsets": 1000 * deviation,
-        f"precision ({name}, {len(features)} against {len(real)}, k = 3)": neighbors.precision,
+        f"precision ({name}, {len(features)} against {len(real)}, k = {k})": neighbors.precision,
         "recall (the same)": neighbors.recall,
         "density (the same)": neighbors.density,
         "coverage (the same)": neighbors.coverage,
