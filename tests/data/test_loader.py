@@ -122,10 +122,15 @@ if __name__ == "__main__":
     assert result.stdout.strip() == "192", result.stderr
 
 
-def test_a_program_that_leaves_its_batches_open_ends():
+@pytest.mark.parametrize(
+    "ending", ["pass", "batches.dataset.samples = None; list(batches.steps())", "kept = steps.gi_frame"]
+)
+def test_a_program_that_leaves_worker_processes_ends(ending):
     script = (
         "import torch; from gan_diffusion.data.loader import EndlessBatches; "
         "from gan_diffusion.data.sources import TensorSamples; "
-        "steps = EndlessBatches(TensorSamples(torch.zeros(8, 2)), 2, num_workers=1).steps(); next(steps)"
+        "batches = EndlessBatches(TensorSamples(torch.zeros(8, 2)), 2, num_workers=1); "
+        f"steps = batches.steps(); next(steps); {ending}"
     )
-    assert subprocess.run([sys.executable, "-c", script], timeout=120).returncode == 0
+    result = subprocess.run([sys.executable, "-c", script], timeout=120, capture_output=True, text=True)
+    assert (result.returncode == 0) == ("None" not in ending), result.stderr

@@ -3,9 +3,8 @@
 
 """Samples as an endless sequence of batches that can start anywhere."""
 
-import atexit
+import os
 import signal
-import weakref
 from collections.abc import Generator
 from functools import lru_cache
 from itertools import count
@@ -72,28 +71,21 @@ class EndlessBatches:
 
     def steps(self, first_position: int = 0) -> Generator[list[Batch], None, None]:
         """
-        The batches of one step after the other, for ever.
+        Yields the batches of one step after the other, for ever.
 
         Args:
             first_position (`int`, defaults to 0): Samples, of all processes, that lie before the first step.
 
-        Returns:
-            `Generator`: gives the `list[Batch]` of this process, step by step. Close it to end the worker processes.
+        Yields:
+            `list[Batch]`: the batches of this process.
         """
-        steps = self._steps(first_position)
-        # Workers leave SIGTERM to the main process. At its exit, multiprocessing would send it and wait for ever.
-        reference = weakref.ref(steps)
-        atexit.register(lambda: (left := reference()) and left.close())
-        return steps
-
-    def _steps(self, first_position: int) -> Generator[list[Batch], None, None]:
         first, stride = first_position + self.rank * self.batch_size, self.num_processes * self.batch_size
         loader = DataLoader(
             self.dataset,  # pyright: ignore[reportArgumentType] (it needs no more than the protocol has)
             batch_sampler=(self._places(position, self.batch_size)[0].tolist() for position in count(first, stride)),
             num_workers=self.num_workers,
             collate_fn=_as_it_is,  # pyright: ignore[reportArgumentType] (`__getitems__` gives a batch)
-            worker_init_fn=_ignore_stop_signals,
+            worker_init_fn=_leave_signals_to_the_run,
             generator=torch.Generator().manual_seed(self.seed),  # Keeps the loader off the global random state.
         )
         step: list[Batch] = []
@@ -149,7 +141,14 @@ def _as_it_is(items: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return items
 
 
-def _ignore_stop_signals(worker: int) -> None:
-    """For a process that reads: the run decides when it ends. It also ends when that process is gone."""
+def _leave_signals_to_the_run(worker: int) -> None:
+    """
+    For a process that reads: what a terminal or scheduler sends to all processes of a run is for the run to act on.
+
+    SIGTERM keeps its meaning, because multiprocessing ends the worker by it and then waits. In a process group of its
+    own the worker gets only the one that is meant for it. It also ends when the run is gone.
+    """
+    if hasattr(os, "setpgrp"):
+        os.setpgrp()
     for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
