@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Generator, Tensor, nn
 
@@ -178,7 +179,7 @@ class ToRGB(nn.Module):
     def forward(self, sample: Tensor, w: Tensor) -> Tensor:
         """(B, in, H, W), (B, w_dim) -> (B, out, H, W)."""
         image = self.conv(sample, self.affine(w), self.bias[:, None, None])
-        return image if self.clamp is None else image.clamp(-self.clamp, self.clamp)
+        return image if self.clamp is None else F.hardtanh(image, -self.clamp, self.clamp)
 
 
 class SynthesisBlock(nn.Module):

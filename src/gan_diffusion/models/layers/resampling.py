@@ -83,14 +83,22 @@ class _TransposedFilter(torch.autograd.Function):
     def forward(ctx, sample: Tensor, kernel: Tensor, stride: int, padding: int, size: tuple[int, int]) -> Tensor:
         ctx.save_for_backward(kernel)
         ctx.stride, ctx.padding = stride, padding
+        groups = sample.shape[1]
+        if stride == 1:  # An ordinary convolution is the faster one.
+            weight = _depthwise(kernel.flip(0, 1), sample)
+            return F.conv2d(sample, weight, padding=kernel.shape[-1] - 1 - padding, groups=groups)
         surplus = [
             target - ((length - 1) * stride - 2 * padding + kernel.shape[-1])
             for target, length in zip(size, sample.shape[-2:], strict=True)
         ]
+        # On the CPU, PyTorch's transposed depthwise convolution is 25 times slower with 16 bits.
+        dtype = sample.dtype
+        if sample.device.type == "cpu":
+            sample = sample.to(torch.promote_types(dtype, torch.float32))
         weight = _depthwise(kernel, sample)
         return F.conv_transpose2d(
-            sample, weight, stride=stride, padding=padding, output_padding=surplus, groups=sample.shape[1]
-        )
+            sample, weight, stride=stride, padding=padding, output_padding=surplus, groups=groups
+        ).to(dtype)
 
     @staticmethod
     def backward(ctx, grad: Tensor):
