@@ -15,7 +15,6 @@ import argparse
 import collections
 import ctypes
 import hashlib
-import importlib
 import os
 import shutil
 import subprocess
@@ -214,21 +213,6 @@ def scenarios(recipes: Path) -> dict[str, Scenario]:
     }
 
 
-def import_what_the_work_imports(scenario: Scenario) -> None:
-    """So that the children need not do it again."""
-
-    def names() -> list[str]:
-        with tempfile.TemporaryDirectory() as folder:
-            scenario.work(Path(folder))
-        return sorted(name for name in sys.modules if not name.startswith("__"))
-
-    for name in in_child(names):
-        try:
-            importlib.import_module(name)
-        except Exception:  # Some modules exist for their parents alone.
-            continue
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenarios", nargs="+", help="Names of scenarios; all by default.")
@@ -240,7 +224,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as recipes:
         known = scenarios(Path(recipes))
         names = arguments.scenarios or list(known)
-        import_what_the_work_imports(known["first run" if any("run" in name for name in names) else "first export"])
+        work = known["first run" if any("run" in name for name in names) else "first export"].work
+        with tempfile.TemporaryDirectory() as folder:
+            isolation.import_what_it_imports(lambda: work(Path(folder)))
         for name in names:
             counts, wrong = check(known[name], arguments.step)
             for call, problem in wrong.items():
