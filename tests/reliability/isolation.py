@@ -82,7 +82,7 @@ def _work(function: Callable[[], Any], memory: int | None, writing: int) -> None
 
 
 def import_what_it_imports(function: Callable[[], Any]) -> None:
-    """Calls a function in a child process, and imports here what it has imported there: later children start faster."""
+    """Imports what a function imports in a child process, so that later children need not."""
 
     def names() -> list[str]:
         function()

@@ -18,6 +18,7 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -72,7 +73,7 @@ def main() -> None:
         choice, endings = random.Random(f"{arguments.seed} {method}"), collections.Counter()
         with tempfile.TemporaryDirectory() as folder:
             recipe, whole = make_recipe(method, Path(folder) / method), Path(folder) / "whole"
-            import_what_it_imports(lambda: train(method, command(recipe, Path(folder) / "first", *OPTIONS)[2:]))
+            import_what_it_imports(partial(train, method, command(recipe, Path(folder) / "first", *OPTIONS)[2:]))
             begin = time.monotonic()
             if start(recipe, whole).wait():
                 sys.exit(whole.with_suffix(".errors").read_text(errors="replace"))
