@@ -169,6 +169,22 @@ class TestResampling:
         assert torch.autograd.gradcheck(lambda x: operation(x, kernel), x)
         assert torch.autograd.gradgradcheck(lambda x: operation(x, kernel), x)
 
+    @pytest.mark.parametrize("operation", [fir_downsample, fir_upsample, fir_blur])
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_fir_in_16_bits(self, operation, dtype):
+        """Values and gradients are those of float32, rounded."""
+        kernel = fir_kernel(TAPS)
+        low = torch.randn(2, 3, 6, 8).to(dtype).requires_grad_()
+        high = low.detach().float().requires_grad_()
+        results = [operation(low, kernel), operation(high, kernel)]
+        direction = torch.randn_like(results[1]).to(dtype)
+        for sample, result in zip((low, high), results, strict=True):
+            result.backward(direction.to(result.dtype))
+        rounding = torch.finfo(dtype).eps
+        torch.testing.assert_close(results[0].float(), results[1], atol=2 * rounding, rtol=2 * rounding)
+        torch.testing.assert_close(low.grad.float(), high.grad, atol=2 * rounding, rtol=2 * rounding)
+        assert results[0].dtype == low.grad.dtype == dtype
+
     def test_conv_downsample_without_fir(self):
         x = torch.randn(2, 3, 8, 8)
         assert ConvDownsample(3, 5)(x).shape == (2, 5, 4, 4)
