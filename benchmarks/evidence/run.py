@@ -12,6 +12,7 @@ that was stopped. Numbers and samples are written to `benchmarks/evidence/result
 
 import argparse
 import json
+import math
 import os
 import resource
 import shutil
@@ -23,6 +24,7 @@ from typing import Any
 
 import torch
 import yaml
+from safetensors import safe_open
 
 
 HERE = Path(__file__).parent
@@ -75,6 +77,15 @@ def commands(name: str, entry: dict[str, Any]) -> list[list[str]]:
     return [[*train, *data, *as_options(entry["options"])], evaluate]
 
 
+def num_weights(folder: Path) -> dict[str, int]:
+    """How many weights each saved network has."""
+    counts = {}
+    for file in sorted(folder.glob("*/diffusion_pytorch_model.safetensors")):
+        with safe_open(file, "pt") as tensors:
+            counts[file.parent.name] = sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())
+    return counts
+
+
 def cpu_minutes() -> float:
     """CPU time of the finished child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -108,6 +119,7 @@ def main() -> None:
         subprocess.run([sys.executable, *command], check=True, env=environment)
         facts["CPU minutes"][step] = round(cpu_minutes() - before, 1)
     facts["convolution of the floor (GFLOP/s)"] = round(floor_rate(arguments.threads), 1)
+    facts["weights"] = num_weights(folder)
     facts["training"] = json.loads((folder / "measurements.json").read_text())
     facts |= json.loads((folder / "evaluation" / "evaluation.json").read_text())
     RESULTS.mkdir(exist_ok=True)
