@@ -6,18 +6,18 @@ from .frechet import FeatureStatistics, frechet_distance
 from .label_coverage import LabelCoverage, label_coverage
 from .mode_coverage import ModeCoverage, mode_coverage
 from .neighbors import Memorization, NeighborScores, memorization, neighbor_scores
-from .scores import inception_score, kernel_distance
+from .scores import InceptionStatistics, kernel_distance
 
 
 __all__ = [
     "DigitScores",
     "FeatureStatistics",
+    "InceptionStatistics",
     "LabelCoverage",
     "Memorization",
     "ModeCoverage",
     "NeighborScores",
     "frechet_distance",
-    "inception_score",
     "kernel_distance",
     "label_coverage",
     "memorization",
