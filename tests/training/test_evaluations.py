@@ -114,8 +114,10 @@ def state_at(step: int) -> TrainingState:
     return TrainingState({}, samples_per_step=10, step=step)
 
 
-def result_of(value: float, metric: str = "frechet_distance", name: str = "distance (20 against 100)") -> Evaluation:
-    return Evaluation({metric: value}, {metric: name}, {}, [], torch.zeros(0))
+def result_of(
+    value: float, metric: str = "frechet_distance", name: str = "distance (20 against 100)", data: str = "a"
+) -> Evaluation:
+    return Evaluation({metric: value}, {metric: name}, {"identity of the real data": data}, [], torch.zeros(0))
 
 
 def saved_best(folder: Path, step: int) -> None:
@@ -126,10 +128,12 @@ def saved_best(folder: Path, step: int) -> None:
 @pytest.mark.parametrize(
     "metric, values", [("frechet_distance", (5.0, 6.0, 4.0, 4.0)), ("coverage", (0.5, 0.4, 0.6, 0.6))]
 )
-def test_the_best_is_the_least_distance_or_the_greatest_share(make, metric, values, capsys):
-    evaluations = make(best_metric=metric)
+def test_the_best_is_the_least_distance_or_the_greatest_share(make, metric, values, capsys, monkeypatch):
+    evaluations, logged = make(best_metric=metric), []
+    monkeypatch.setattr(evaluations.accelerator, "log", lambda numbers, step: logged.append((numbers, step)))
     kept = [evaluations.record(result_of(value, metric), state_at(n)) for n, value in enumerate(values)]
     assert kept == [True, False, True, False]
+    assert logged == [({f"evaluation/{metric}": value}, step) for step, value in enumerate(values)]
     assert f"The best so far is {values[2]:.5g} at step 2." in capsys.readouterr().out
 
 
@@ -151,13 +155,14 @@ def test_a_new_start_knows_the_best_of_the_run_up_to_its_step(make, tmp_path, ca
     assert earlier.record(result_of(9.0), state_at(20))
     # Numbers of another protocol are not compared.
     assert earlier.record(result_of(99.0, name="distance (30 against 100)"), state_at(30))
+    assert earlier.record(result_of(999.0, name="distance (30 against 100)", data="b"), state_at(40))
 
 
 @pytest.mark.parametrize("damage", ["{", "{}", "[3]", '[{"step": 1}]', '[{"step": "1", "metrics": {}, "names": {}}]'])
 def test_a_damaged_list_is_refused_before_the_training(make, tmp_path, damage):
     (tmp_path / "evaluations.json").write_text(damage)
     with pytest.raises(ValueError, match="evaluations.json` must be the list that this run has written"):
-        make().start(0)
+        make()
 
 
 @pytest.mark.parametrize(
@@ -170,6 +175,7 @@ def test_a_damaged_list_is_refused_before_the_training(make, tmp_path, damage):
             r"`features` 'mnist classifier' must be given images of 1 channel",
         ),
         (TensorSamples(torch.zeros(20, 1, 64, 64)), {}, "at most 32x32 pixels, got 64x64"),
+        (TensorSamples(torch.zeros(9, 1, 8, 8)), {}, "`evaluation_steps` must be 0 for less than 10 images, got 9"),
         (None, {"features": "inception"}, "`feature_weights` must name the file of Inception's weights, got none"),
     ],
 )

@@ -4,7 +4,6 @@
 """From a saved pipeline and data to numbers and pictures in a folder, and on the Hub."""
 
 import argparse
-import inspect
 import json
 import time
 from collections.abc import Sequence
@@ -85,7 +84,7 @@ def _run(source: str, options: EvaluationArguments, data_options: DataArguments)
     local = Path(source).is_dir()
     location = _location(source, local, options)
     pipeline = load_pipeline(source, **location)
-    steps = _steps(pipeline, options)
+    steps = {} if options.num_inference_steps is None else {"num_inference_steps": options.num_inference_steps}
     device = torch.device(options.device or str(PartialState().device))
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
@@ -119,18 +118,6 @@ def _location(source: str, local: bool, options: EvaluationArguments) -> dict[st
         raise ValueError(f"`--{name}` must be given with the name of a repository on the Hub, got folder {source!r}.")
     location: dict[str, Any] = {} if options.hub_token is None else {"token": options.hub_token}
     return {"revision": find_revision(source, options.hub_token), **location} if options.push else location
-
-
-def _steps(pipeline: Any, options: EvaluationArguments) -> dict[str, int]:
-    """The number of steps, as an argument of the pipeline's call."""
-    if options.num_inference_steps is None:
-        return {}
-    if "num_inference_steps" not in inspect.signature(pipeline.__call__).parameters:
-        raise ValueError(
-            f"`--num_inference_steps` must not be given for a {type(pipeline).__name__}, which takes one step, got "
-            f"{options.num_inference_steps}. Leave it out."
-        )
-    return {"num_inference_steps": options.num_inference_steps}
 
 
 def _evaluate_images(

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from .scores import compute_scores
 # Samples of which single features are kept, for metrics that compare pairs, and samples that are shown.
 NEIGHBOR_SAMPLES = 5000
 SHOWN_SAMPLES = 64
+# Fewest samples, and fewest real images.
+MIN_IMAGES = 10
 
 logger = logging.get_logger(__name__)
 
@@ -69,7 +72,8 @@ class Evaluation:
 
     def measurements(self) -> dict[str, float]:
         """The metrics for a model card: with the evaluations of the network, and five digits."""
-        evaluations = f"{self.protocol['network evaluations per image']} evaluations"
+        count = self.protocol["network evaluations per image"]
+        evaluations = f"{count} evaluation{'s' if count > 1 else ''}"
         return {f"{name}, {evaluations}": float(f"{value:.5g}") for name, value in self.metrics.items()}
 
 
@@ -167,20 +171,20 @@ def evaluate(
         raise ValueError(f"`data` must hold images of the pipeline's shape {expected}, got {shape}.")
     if len(shape) != 3:
         raise ValueError(f"`data` must hold images, which have channels, height and width, got vectors of {shape[0]}.")
-    if min(num_samples, len(data)) < 10:
-        raise ValueError(f"`num_samples` and the data must be at least 10 images, got {num_samples} and {len(data)}.")
+    if min(num_samples, len(data)) < MIN_IMAGES:
+        raise ValueError(
+            f"`num_samples` and the data must be at least {MIN_IMAGES} images, got {num_samples} and {len(data)}."
+        )
     labels = _labels(pipeline, data, num_samples, seed)
     reference = reference or real_reference(data, network, seed, cache_dir)
     pipeline.set_progress_bar_config(disable=True)
     parts = gather_object([_draw(pipeline, network, num_samples, batch_size, seed, labels, options)])
     drawn = _joined(parts)
     if min(num_samples, reference.statistics.count) <= network.num_features and PartialState().is_main_process:
-        logger.warning(
-            "The Frechet distance needs more than %d images, as many as there are features; it has %d and %d. Its value is "
-            "finite but tells little. Look at the kernel distance.",
-            network.num_features,
-            num_samples,
-            reference.statistics.count,
+        _warn_once(
+            f"The Frechet distance needs more than {network.num_features} images, as many as there are features, and has "
+            f"{num_samples} and {reference.statistics.count}. Its value is finite but tells little. Look at the kernel "
+            "distance."
         )
     features, images = torch.cat(drawn.features)[:NEIGHBOR_SAMPLES], torch.cat(drawn.images)[:SHOWN_SAMPLES]
     scores, nearest = compute_scores(reference, drawn.statistics, features, drawn.classes, network.name, seed)
@@ -193,6 +197,12 @@ def evaluate(
         nearest[: len(images)].tolist(),
         images,
     )
+
+
+@lru_cache
+def _warn_once(text: str) -> None:
+    """A training that is measured every few steps says it once."""
+    logger.warning("%s", text)
 
 
 def _labels(pipeline: Any, data: Samples, num_samples: int, seed: int) -> torch.Tensor | None:

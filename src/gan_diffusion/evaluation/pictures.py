@@ -82,14 +82,14 @@ def show_shares(values: Mapping[str, float], caption: str, file: str | Path) -> 
 
     figure = Figure(figsize=(7, 4))
     axis, places = figure.subplots(), np.arange(len(SHARES))
-    kinds = (("", "this model", "tab:blue"), ("real_", "other real images: the most to hope for", "tab:gray"))
+    kinds = (("", "this model", "tab:blue"), ("real_", "other real images, as a perfect model would have", "tab:gray"))
     for number, (prefix, name, color) in enumerate(kinds):
         heights = [values[prefix + share] for share in SHARES]
         bars = axis.bar(places + 0.4 * (number - 0.5), heights, 0.38, label=name, color=color)
         axis.bar_label(bars, fmt="%.2f")
-    axis.set_xticks(
-        places, ["precision\nreal-looking", "recall\nvariety", "density\nreal-looking", "coverage\nvariety"]
-    )
+    meanings = ("looks real", "has variety", "looks real", "has variety")
+    names = [f"{share}\n{meaning}" for share, meaning in zip(SHARES, meanings, strict=True)]
+    axis.set_xticks(places, names, multialignment="center")
     axis.set(ylim=(0, 1.15 * max(1, *(values[p + share] for p, *_ in kinds for share in SHARES))))
     axis.set_title(caption.partition("(")[2].rstrip(")"), fontsize=9)
     axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)

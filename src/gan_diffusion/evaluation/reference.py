@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from tqdm.auto import tqdm
 
 from ..data.batch import Samples
-from ..metrics import FeatureStatistics
+from ..metrics import FeatureStatistics, nearest_spacing
 from ..metrics.features import FeatureNetwork
 
 
@@ -38,11 +38,13 @@ class Reference:
         halves (pair of [`~metrics.FeatureStatistics`]): Statistics of two halves of them.
         features (`torch.Tensor` of shape (N, D)): Features of some of them.
         indices (`torch.Tensor` of shape (N,)): Their numbers in the data.
+        spacing (`float`): Median distance of these features to their nearest other one.
     """
 
     halves: tuple[FeatureStatistics, FeatureStatistics]
     features: torch.Tensor
     indices: torch.Tensor
+    spacing: float
 
     @property
     def statistics(self) -> FeatureStatistics:
@@ -137,7 +139,7 @@ def _compute(data: Samples, network: FeatureNetwork, order: torch.Tensor) -> Ref
             room = features[start : start + len(batch)]
             room.copy_(batch[: len(room)])
             bar.update(len(batch))
-    return Reference(halves, features, kept)
+    return Reference(halves, features, kept, nearest_spacing(features))
 
 
 def _identity(data: Samples, order: torch.Tensor, seed: int) -> str:
@@ -153,7 +155,8 @@ def _identity(data: Samples, order: torch.Tensor, seed: int) -> str:
 
 def _save(file: Path, reference: Reference, identity: str) -> None:
     """Writes the tensors as safetensors, with their checksum and with what they are of."""
-    tensors = {"features": reference.features, "indices": reference.indices}
+    spacing = torch.tensor(reference.spacing, dtype=torch.float64)
+    tensors = {"features": reference.features, "indices": reference.indices, "spacing": spacing}
     for number, half in enumerate(reference.halves):
         tensors |= {f"{name}.{number}": value for name, value in half.tensors().items()}
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -180,12 +183,12 @@ def _load(file: Path, network: FeatureNetwork, identity: str) -> Reference | Non
         return None
     names = FeatureStatistics(network.num_features).tensors()
     halves = [FeatureStatistics.of({name: tensors[f"{name}.{number}"] for name in names}) for number in range(2)]
-    return Reference((halves[0], halves[1]), tensors["features"], tensors["indices"])
+    return Reference((halves[0], halves[1]), tensors["features"], tensors["indices"], float(tensors["spacing"]))
 
 
 def _sha256(tensors: dict[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(tensors.items()):
         digest.update(name.encode())
-        digest.update(memoryview(value.contiguous().numpy()).cast("B") if value.numel() else b"")
+        digest.update(value.reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -52,7 +52,7 @@ def compute_scores(
     real = reference.features[:_REAL_SAMPLES]
     subset = min(_KERNEL_SUBSET, len(real), len(features))
     kernel, deviation = kernel_distance(real, features, subset_size=subset, seed=seed)
-    copies = memorization(reference.features, features)
+    copies = memorization(reference.features, features, reference.spacing)
     scores = {
         "frechet_distance": (
             f"Frechet distance ({name}, {statistics.count} against {count})",
@@ -80,7 +80,7 @@ def compute_scores(
 
 def _shares(real: torch.Tensor, generated: torch.Tensor, name: str) -> dict[str, tuple[str, float]]:
     """
-    The shares of generated images, and those of as many other real images in their place, the most to hope for.
+    The shares of generated images, and those of as many other real images, which a perfect model would have.
 
     The shares depend on the numbers of images, so that all three sets are equally large.
     """

@@ -5,7 +5,7 @@ from .digits import DigitScores, score_digits
 from .frechet import FeatureStatistics, frechet_distance
 from .label_coverage import LabelCoverage, label_coverage
 from .mode_coverage import ModeCoverage, mode_coverage
-from .neighbors import Memorization, NeighborScores, memorization, neighbor_scores
+from .neighbors import Memorization, NeighborScores, memorization, nearest_spacing, neighbor_scores
 from .scores import InceptionStatistics, kernel_distance
 
 
@@ -22,6 +22,7 @@ __all__ = [
     "label_coverage",
     "memorization",
     "mode_coverage",
+    "nearest_spacing",
     "neighbor_scores",
     "score_digits",
 ]

@@ -94,7 +94,24 @@ def neighbor_scores(real: torch.Tensor, generated: torch.Tensor, k: int = 3) -> 
     )
 
 
-def memorization(train: torch.Tensor, generated: torch.Tensor) -> Memorization:
+def nearest_spacing(train: torch.Tensor) -> float:
+    """
+    Median distance from a training sample to its nearest other one.
+
+    Args:
+        train (`torch.Tensor` of shape (N, D)): Features of all training samples, at least 3.
+
+    Returns:
+        `float`: the distance.
+
+    Raises:
+        ValueError: If there are too few samples, or they have another shape or are not finite.
+    """
+    check_features(minimum=3, train=train)
+    return float(_radii(train, 1).median())
+
+
+def memorization(train: torch.Tensor, generated: torch.Tensor, spacing: float | None = None) -> Memorization:
     """
     How much closer generated samples are to the training samples than these are to each other.
 
@@ -104,6 +121,7 @@ def memorization(train: torch.Tensor, generated: torch.Tensor) -> Memorization:
     Args:
         train (`torch.Tensor` of shape (N, D)): Features of all training samples, at least 3.
         generated (`torch.Tensor` of shape (M, D)): Features of generated samples.
+        spacing (`float`, *optional*): What [`nearest_spacing`] gave for `train`; computed if it is not at hand.
 
     Returns:
         [`Memorization`]: the two numbers, and each sample's nearest training sample.
@@ -114,9 +132,9 @@ def memorization(train: torch.Tensor, generated: torch.Tensor) -> Memorization:
     check_features(minimum=3, train=train)
     check_features(minimum=1, train=train, generated=generated)
     distances, nearest = _nearest(generated, train, 2)
-    between = _radii(train, 1).median().clamp(min=torch.finfo(torch.float64).tiny)
+    spacing = nearest_spacing(train) if spacing is None else spacing
     return Memorization(
-        distance_ratio=float(distances[:, 0].median() / between),
+        distance_ratio=float(distances[:, 0].median()) / max(spacing, torch.finfo(torch.float64).tiny),
         copied_share=float((distances[:, 0] < distances[:, 1] / 3).float().mean()),
         nearest=nearest[:, 0],
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from huggingface_hub import CommitOperationAdd, EvalResult, HfApi, get_token, hf_hub_download
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
 from .repository import CARD, MEASUREMENTS, record_measurements
 
@@ -26,12 +26,20 @@ def find_revision(repo_id: str, token: str | None = None) -> str:
         `str`: hash of the commit.
 
     Raises:
-        OSError: If there is no such repository, or the Hub cannot be reached.
-        ValueError: If there is no token.
+        OSError: If the Hub cannot be reached.
+        ValueError: If there is no token, no such repository, or no model card in it.
     """
     if (token or get_token()) is None:
         raise ValueError("`hub_token` must be given to write to the Hub, got none. Or run `hf auth login` once.")
-    return str(HfApi().model_info(repo_id, token=token).sha)
+    try:
+        revision = str(HfApi().model_info(repo_id, token=token).sha)
+    except RepositoryNotFoundError as error:
+        raise ValueError(
+            f"`repo_id` must be a repository on the Hub that the token may read, got {repo_id!r}. Check name and token."
+        ) from error
+    if not HfApi().file_exists(repo_id, CARD, revision=revision, token=token):
+        raise ValueError(f"`repo_id` must be a repository with a {CARD}, got {repo_id!r}. Give it a model card first.")
+    return revision
 
 
 def push_measurements(
@@ -66,11 +74,8 @@ def push_measurements(
         for name in (CARD, MEASUREMENTS):
             try:
                 shutil.copyfile(hf_hub_download(repo_id, name, revision=revision, token=token), folder / name)
-            except EntryNotFoundError as error:
-                if name == CARD:
-                    raise ValueError(
-                        f"`repo_id` must be a repository with a {CARD}, got {repo_id!r}. Give it a model card first."
-                    ) from error
+            except EntryNotFoundError:
+                pass  # Then there are no earlier numbers.
         record_measurements(folder, measurements, results)
         new = {name: folder / name for name in (CARD, MEASUREMENTS)} | dict(files)
         operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=file) for name, file in new.items()]

@@ -12,7 +12,7 @@ from accelerate import Accelerator
 from diffusers import DiffusionPipeline
 
 from ..data.batch import Samples
-from ..evaluation import MORE_IS_BETTER, Evaluation, Reference, evaluate, read_pixels, real_reference
+from ..evaluation import MIN_IMAGES, MORE_IS_BETTER, Evaluation, Reference, evaluate, read_pixels, real_reference
 from ..metrics.features import load_features
 from ..publishing import read_measurements
 from ..storage.reading import read_text
@@ -40,7 +40,8 @@ class Evaluations:
         accelerator (`Accelerator`): Processes and device.
 
     Raises:
-        ValueError: If the data are vectors or do not fit the network of features, or that cannot be had.
+        ValueError: If the data are vectors, too few, or do not fit the network of features, if that cannot be had, or
+            if what an earlier start has written is damaged.
     """
 
     def __init__(self, arguments: TrainingArguments, data: Samples, accelerator: Accelerator):
@@ -53,16 +54,21 @@ class Evaluations:
         self.best_metric = run.best_metric
         self.output_dir = Path(run.output_dir)
         self.reference: Reference | None = None
-        # The step and value of the model in `best`, and the name of the metric.
-        self.best: tuple[int, str, float] | None = None
+        # The step of the model in `best`, what its value is of, and the value.
+        self.best: tuple[int, tuple[str, str], float] | None = None
         first = data.__getitems__([0])["samples"]
         if first.ndim != 4:
             raise ValueError(
                 f"`evaluation_steps` must be 0 for vectors, got {run.evaluation_steps}. It is for images."
             )
+        if len(data) < MIN_IMAGES:
+            raise ValueError(f"`evaluation_steps` must be 0 for less than {MIN_IMAGES} images, got {len(data)}.")
         self.network = load_features(str(run.evaluation_features), run.evaluation_feature_weights)
         self.network.to(accelerator.device)
-        self.network(read_pixels(data, [0]))  # Images that do not fit are refused here.
+        # What cannot be used is refused here, and by all processes.
+        self.network(read_pixels(data, [0]))
+        self._read()
+        read_measurements(self.output_dir / BEST)
 
     def start(self, step: int) -> None:
         """
@@ -70,19 +76,15 @@ class Evaluations:
 
         Args:
             step (`int`): The step.
-
-        Raises:
-            ValueError: If `evaluations.json` is damaged.
         """
         before = self._read()
         entries = [entry for entry in before if entry["step"] <= step]
         if len(entries) < len(before):
             self._write(entries)
-        measured = read_measurements(self.output_dir / BEST)
-        saved = measured.get(STEPS)
+        saved = read_measurements(self.output_dir / BEST).get(STEPS)
         for entry in entries:
             if entry["step"] == saved:
-                self.best = (entry["step"], entry["names"][self.best_metric], entry["metrics"][self.best_metric])
+                self.best = self._judged(entry)
         if saved is not None and self.best is None:
             print(
                 f"The model in {self.output_dir / BEST} is of step {saved}, beyond the one at which this start begins. The "
@@ -129,21 +131,32 @@ class Evaluations:
         Returns:
             `bool`: whether this model is to be saved in `best`: none that was measured in the same way is as good.
         """
-        entry = {"step": state.step, "images_seen": state.images_seen, "seconds": round(state.seconds, 1)}
-        numbers = {"metrics": result.values, "names": result.labels, "protocol": result.protocol}
-        self._write([*self._read(), entry | numbers])
+        entry: dict[str, Any] = {
+            "step": state.step,
+            "images_seen": state.images_seen,
+            "seconds": round(state.seconds, 1),
+            "metrics": result.values,
+            "names": result.labels,
+            "protocol": result.protocol,
+        }
+        self._write([*self._read(), entry])
         self.accelerator.log({f"evaluation/{n}": value for n, value in result.values.items()}, step=state.step)
-        label, value = result.labels[self.best_metric], result.values[self.best_metric]
-        text = f"Step {state.step}: {label}: {value:.5g}"
+        _, subject, value = judged = self._judged(entry)
+        text = f"Step {state.step}: {subject[0]}: {value:.5g}"
         better = operator.gt if MORE_IS_BETTER[self.best_metric] else operator.lt
-        is_best = self.best is None or self.best[1] != label or better(value, self.best[2])
+        is_best = self.best is None or self.best[1] != subject or better(value, self.best[2])
         if is_best:
-            self.best = (state.step, label, value)
-            text += f", the best so far, kept in {self.output_dir / BEST}"
+            self.best = judged
+            text += f", the best so far, which is saved in {self.output_dir / BEST}."
         elif self.best is not None:
             text += f". The best so far is {self.best[2]:.5g} at step {self.best[0]}."
         print(text, flush=True)
         return is_best
+
+    def _judged(self, entry: dict[str, Any]) -> tuple[int, tuple[str, str], float]:
+        """Step, metric with network, numbers of images and data, and value: what the best model is chosen by."""
+        subject = (entry["names"][self.best_metric], entry["protocol"]["identity of the real data"])
+        return entry["step"], subject, entry["metrics"][self.best_metric]
 
     def _read(self) -> list[dict[str, Any]]:
         file = self.output_dir / EVALUATIONS
@@ -151,11 +164,9 @@ class Evaluations:
             return []
         try:
             entries = json.loads(read_text(file))
-            if isinstance(entries, list) and all(
-                isinstance(each["step"], int) and each["metrics"].keys() == each["names"].keys() for each in entries
-            ):
+            if isinstance(entries, list) and all(isinstance(self._judged(each)[0], int) for each in entries):
                 return entries
-        except (AttributeError, KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError):
             pass
         raise ValueError(f"`{file}` must be the list that this run has written, got something else. Move it away.")
 
