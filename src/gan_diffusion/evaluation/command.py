@@ -84,7 +84,9 @@ def _run(source: str, options: EvaluationArguments, data_options: DataArguments)
     local = Path(source).is_dir()
     location = _location(source, local, options)
     pipeline = load_pipeline(source, **location)
-    steps = {} if options.num_inference_steps is None else {"num_inference_steps": options.num_inference_steps}
+    steps: dict[str, Any] = (
+        {} if options.num_inference_steps is None else {"num_inference_steps": options.num_inference_steps}
+    )
     device = torch.device(options.device or str(PartialState().device))
     pipeline.to(device)
     pipeline.set_progress_bar_config(disable=True)
@@ -125,7 +127,7 @@ def _evaluate_images(
     data: Samples,
     options: EvaluationArguments,
     data_options: DataArguments,
-    steps: dict[str, int],
+    steps: dict[str, Any],
     device: torch.device,
     folder: Path,
 ) -> _Measured:
@@ -151,7 +153,7 @@ def _evaluate_images(
 
 
 def _evaluate_toy(
-    pipeline: Any, data: Samples, name: str, options: EvaluationArguments, steps: dict[str, int], folder: Path
+    pipeline: Any, data: Samples, name: str, options: EvaluationArguments, steps: dict[str, Any], folder: Path
 ) -> _Measured:
     """Digits and Gaussians: in one process, and without a network of features."""
     pipeline(1, **steps, output_type="np")  # The first call sets things up.

@@ -147,10 +147,11 @@ def add_results(text: str, results: Sequence[EvalResult]) -> str:
         card = ModelCard(text)
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"`README.md` must begin with metadata in YAML, got: {error}") from error
-    older = [old for old in card.data.eval_results or () if not any(old.is_equal_except_value(new) for new in results)]
+    data: Any = card.data  # The base class of cards declares less.
+    older = [old for old in data.eval_results or () if not any(old.is_equal_except_value(new) for new in results)]
     title = re.search(r"^# (.+)$", card.text, re.MULTILINE)
-    card.data.model_name = card.data.model_name or (title[1].replace("`", "") if title else "gan_diffusion")
-    card.data.eval_results = [*older, *results]
+    data.model_name = data.model_name or (title[1].replace("`", "") if title else "gan_diffusion")
+    data.eval_results = [*older, *results]
     return str(card)
 
 
