@@ -233,6 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
         files = dict(self.hub.files(name, revision))
         for item in map(json.loads, self.body.splitlines()):
             key, value = item["key"], item["value"]
+            if key == "header" and value.get("parentCommit") not in (None, self.hub.repository(name).head):
+                raise HubError(412, "A commit has happened since. Please refresh and try again.")
             if key == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
             elif key == "lfsFile":

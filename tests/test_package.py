@@ -32,7 +32,18 @@ FLOORS = (
     {"pipelines": {"registry", "storage", "configs", "schedulers", "models"}, "conversion": {"models"}},
     {"recipes": {"registry", "storage"}, "publishing": {"storage", "recipes"}},
     {
-        "training": {"registry", "options", "storage", "schedulers", "models", "data", "recipes", "publishing"},
+        "training": {
+            "registry",
+            "options",
+            "storage",
+            "schedulers",
+            "models",
+            "data",
+            "metrics",
+            "recipes",
+            "publishing",
+            "evaluation",
+        },  # fmt: skip
         "evaluation": {"options", "storage", "data", "metrics", "pipelines", "publishing"},
     },
     {"cli": {"training", "evaluation"}},

@@ -111,3 +111,15 @@ def last_state(output_dir: Path) -> dict:
 def content_of(checkpoint: Path) -> dict:
     with read_files(checkpoint) as (content, manifest):
         return copy.deepcopy(content) | {"step": manifest.step, "half_steps": manifest.half_steps}
+
+
+def evaluations_of(output_dir: Path) -> list[dict]:
+    return json.loads((output_dir / "evaluations.json").read_text())
+
+
+def comparable_evaluations(output_dir: Path) -> list[tuple]:
+    """Step, images and numbers of each evaluation, without what depends on the clock."""
+    return [
+        (each["step"], each["images_seen"], {n: v for n, v in each["metrics"].items() if n != "images_per_second"})
+        for each in evaluations_of(output_dir)
+    ]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gan_diffusion.data.sources import TensorSamples
-from gan_diffusion.evaluation import evaluate, images
+from gan_diffusion.evaluation import evaluate, images, reference
 from gan_diffusion.metrics.features import FeatureNetwork, load_features
 
 
@@ -57,10 +57,9 @@ def test_a_pipeline_that_repeats_the_data_is_perfect_and_a_copier():
             return SimpleNamespace(images=samples)
 
     result = evaluate(Copier(), data, flat_pixels(), num_samples=40, batch_size=10)
-    values = list(result.metrics.values())
-    assert values[0] == pytest.approx(0, abs=1e-6)
-    assert result.metrics["coverage (the same)"] == result.metrics["recall (the same)"] == 1
-    assert result.metrics["share of copies (nearest less than a third as far as the second)"] == 1
+    values = result.values
+    assert values["frechet_distance"] == pytest.approx(0, abs=1e-6)
+    assert values["copied_share"] == 1 and values["distance_ratio"] == 0
     assert result.nearest == list(range(40))
 
 
@@ -109,6 +108,7 @@ def test_classes_are_drawn_as_often_as_the_data_has_them():
             r"pipeline's shape \(1, 8, 8\), got \(3, 8, 8\)",
         ),
         (TensorSamples(torch.zeros(20, 1, 8, 9, dtype=torch.uint8)), 20, "pipeline's shape"),
+        (TensorSamples(torch.zeros(20, 2)), 20, r"pipeline's shape \(1, 8, 8\), got \(2,\)"),
         (real_images(9), 20, "at least 10 images, got 20 and 9"),
         (real_images(), 5, "at least 10 images, got 5 and 60"),
     ],
@@ -120,9 +120,69 @@ def test_data_that_does_not_fit_is_refused(data, num_samples, message):
 
 def test_images_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match="must be finite, got 2 values"):
-        images.to_pixels(torch.tensor([0.0, float("nan"), float("inf")]))
+        reference.to_pixels(torch.tensor([0.0, float("nan"), float("inf")]))
 
 
-def test_pixels_are_rounded_and_clipped():
-    values = torch.tensor([-1.2, -1.0, 0.0, 0.5, 1.0, 1.1])
-    assert images.to_pixels(values).tolist() == [0, 0, 128, 191, 255, 255]
+def test_pixels_are_rounded_and_other_ranges_are_refused():
+    values = torch.tensor([-1.0001, -1.0, 0.0, 0.5, 1.0, 1.0001])
+    assert reference.to_pixels(values).tolist() == [0, 0, 128, 191, 255, 255]
+    with pytest.raises(ValueError, match=r"`samples` must lie in \[-1, 1\], got \[0, 1.5\]"):
+        reference.to_pixels(torch.tensor([0.0, 1.5]))
+    # Real images in [0, 255], as floats.
+    data = TensorSamples(real_images().samples.float())
+    with pytest.raises(ValueError, match=r"`samples` must lie in \[-1, 1\], got \[0, 255\]"):
+        evaluate(make_spi_gan(), data, flat_pixels(), num_samples=20)
+
+
+def test_shares_stand_beside_those_of_as_many_other_real_images():
+    result = evaluate(make_spi_gan(), real_images(), flat_pixels(), num_samples=20)
+    assert result.labels["coverage"] == "coverage (pixels, 20 against 20, k = 3)"
+    assert result.labels["real_recall"] == "recall of other real images (pixels, 20 against 20, k = 3)"
+    assert result.values["real_coverage"] > result.values["coverage"]
+    # Of 30 real images two sets of 15 are made.
+    few = evaluate(make_spi_gan(), real_images(30), flat_pixels(), num_samples=20)
+    assert few.labels["precision"] == "precision (pixels, 15 against 15, k = 3)"
+
+
+def test_what_is_kept_of_samples_does_not_grow_with_their_number(monkeypatch):
+    monkeypatch.setattr(images, "NEIGHBOR_SAMPLES", 20)
+    monkeypatch.setattr(images, "SHOWN_SAMPLES", 10)
+
+    def kept(count: int) -> int:
+        drawn = images._draw(make_spi_gan(), load_features("mnist"), count, 10, 0, None, {})
+        tensors = [*drawn.features, *drawn.images, *drawn.statistics.tensors().values(), drawn.classes.sums]
+        return sum(value.nbytes for value in tensors)
+
+    assert kept(20) == kept(60)
+
+
+def test_what_is_kept_of_real_images_does_not_grow_with_their_number(monkeypatch):
+    monkeypatch.setattr(reference, "MEMORIZATION_SAMPLES", 300)
+    found = [reference.real_reference(real_images(count), flat_pixels()) for count in (400, 800)]
+    assert [len(each.features) for each in found] == [300, 300]
+    assert [each.statistics.count for each in found] == [400, 800]
+    pixels = real_images(800).samples[found[1].indices].float() / 127.5 - 1
+    torch.testing.assert_close(found[1].features, pixels.flatten(1)[:, :8])
+
+
+def test_features_of_other_data_or_of_another_network_are_not_used(tmp_path, caplog):
+    data, module = real_images(), torch.nn.Linear(1, 1)
+    other = TensorSamples(255 - data.samples)
+    expected = reference.real_reference(data, flat_pixels(module=module), cache_dir=tmp_path)
+    (file,) = tmp_path.glob("*.features")
+    reference.real_reference(other, flat_pixels(module=module), cache_dir=tmp_path)
+    (new,) = set(tmp_path.glob("*.features")) - {file}
+    new.replace(file)
+    again = reference.real_reference(data, flat_pixels(module=module), cache_dir=tmp_path)
+    assert torch.equal(again.features, expected.features)
+    assert "is of other data or another network" in caplog.text
+    file.write_bytes(b"no safetensors")
+    again = reference.real_reference(data, flat_pixels(module=module), cache_dir=tmp_path)
+    assert torch.equal(again.features, expected.features) and "is damaged" in caplog.text
+
+
+def test_fewer_images_than_features_are_pointed_out(caplog):
+    evaluate(make_spi_gan(), real_images(), flat_pixels(), num_samples=20)
+    assert "Frechet distance" not in caplog.text
+    evaluate(make_spi_gan(), real_images(), load_features("mnist"), num_samples=29)
+    assert "The Frechet distance needs more than 128 images" in caplog.text

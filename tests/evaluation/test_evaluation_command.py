@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import ModelCard
 from PIL import Image
 
 from gan_diffusion.evaluation import run_evaluation
+from gan_diffusion.evaluation.pictures import SHARES, show_shares
 
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "pipelines"))
@@ -33,6 +35,7 @@ def pictures(tmp_path) -> Path:
 
 
 def test_numbers_and_pictures_of_a_folder_of_images(pipeline, pictures, tmp_path, capsys):
+    (pipeline / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
     measured = run_evaluation(
         [str(pipeline), "--train_data_dir", str(pictures), "--features", "mnist", "--num_samples", "16",
          "--batch_size", "8", "--feature_cache_dir", str(tmp_path / "cache")]
@@ -40,8 +43,10 @@ def test_numbers_and_pictures_of_a_folder_of_images(pipeline, pictures, tmp_path
     written = json.loads((pipeline / "evaluation" / "evaluation.json").read_text())
     assert written["protocol"]["generated images"] == 16 and written["protocol"]["real images"] == 12
     assert any(name.startswith("Frechet distance (mnist classifier, 16 against 12)") for name in measured)
+    results = ModelCard.load(pipeline / "README.md").data.eval_results
+    assert "frechet_distance_mnist_classifier" in [each.metric_type for each in results]
     assert "| metric | value |" in (pipeline / "evaluation" / "evaluation.md").read_text()
-    for name in ("samples.png", "nearest.png"):
+    for name in ("samples.png", "nearest.png", "shares.png"):
         with Image.open(pipeline / "evaluation" / name) as image:
             assert image.width > image.height > 100
     assert str(tmp_path) not in (pipeline / "evaluation" / "evaluation.json").read_text()
@@ -87,10 +92,52 @@ def test_images_need_a_network(pipeline, pictures, capsys):
         (["--no_such_option"], "unrecognized arguments"),
         (["--features", "mnist", "--device", "nothing"], "nothing"),
         (["--train_data_dir", "here"], "`--dataset_name` and `--train_data_dir`"),
+        (["--seed", "-1"], "`--seed` must be at least 0, got -1"),
+        (["--num_inference_steps", "2"], "`num_inference_steps` must be 1, got 2"),
+        (["--features", "inception"], "`feature_weights` must name the file of Inception's weights, got none"),
+        (["--features", "inception", "--feature_weights", "no.pth"], "must be a file, got 'no.pth'"),
+        (["--features", "mnist", "--num_samples", "9"], "must be at least 10 images, got 9 and 1797"),
     ],
 )
 def test_wrong_options_end_in_one_line(pipeline, capsys, options, message):
     with pytest.raises(SystemExit):
         run_evaluation([str(pipeline), "--dataset_name", "digits", *options])
-    usage, *_, last = capsys.readouterr().err.strip().splitlines()
-    assert usage.startswith("usage: ") and message in last
+    errors = capsys.readouterr().err
+    assert "usage: " in errors and "Traceback" not in errors and message in errors.strip().splitlines()[-1]
+
+
+def test_a_folder_of_mixed_sizes_and_colours_is_measured_at_the_size_of_the_model(pipeline, pictures, capsys):
+    for number, size in enumerate([(8, 8), (20, 9), (9, 30)]):
+        Image.new("RGB", size, (40 * number, 10, 200)).save(pictures / f"colour-{number}.png")
+    run_evaluation(
+        [str(pipeline), "--train_data_dir", str(pictures), "--features", "mnist", "--num_samples", "10",
+         "--feature_cache_dir", str(pictures.parent / "cache")]
+    )  # fmt: skip
+    protocol = json.loads((pipeline / "evaluation" / "evaluation.json").read_text())["protocol"]
+    assert protocol["sizes of the real data"].startswith("from 8x8 to ") and protocol["size of both"] == "8x8"
+    assert protocol["real images"] == 15
+
+
+def test_a_colour_pipeline_and_a_network_of_grey_images_do_not_fit(tmp_path, pictures, capsys):
+    make_spi_gan(out_channels=3).save_pretrained(tmp_path / "colour")
+    with pytest.raises(SystemExit):
+        run_evaluation([str(tmp_path / "colour"), "--train_data_dir", str(pictures), "--features", "mnist"])
+    assert "must be given images of 1 channel(s), got 3" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_a_class_conditional_pipeline_needs_labels(tmp_path, pictures, capsys):
+    make_spi_gan(num_class_embeds=2).save_pretrained(tmp_path / "conditional")
+    with pytest.raises(SystemExit):
+        run_evaluation([str(tmp_path / "conditional"), "--train_data_dir", str(pictures), "--features", "mnist"])
+    assert "`data` must have labels for a class-conditional pipeline" in capsys.readouterr().err
+
+
+def test_the_picture_of_shares_is_as_high_as_they_are(tmp_path):
+    heights = []
+    for value in (0.1, 0.9):
+        shares = dict.fromkeys((p + name for p in ("", "real_") for name in SHARES), value)
+        show_shares(shares, "precision (x, 5 against 5, k = 3)", tmp_path / "shares.png")
+        with Image.open(tmp_path / "shares.png") as image:
+            pixels = np.asarray(image.convert("RGB")).astype(int)
+        heights.append(int((np.abs(pixels - [31, 119, 180]).sum(2) < 30).sum()))
+    assert 6 < heights[1] / heights[0] < 12

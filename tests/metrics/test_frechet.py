@@ -54,6 +54,23 @@ def test_distance_of_diagonal_gaussians_has_a_closed_form():
     assert distance == pytest.approx(float(expected), rel=1e-12)
 
 
+def test_distance_of_large_samples_is_near_the_closed_form_of_their_gaussians():
+    """Correlated, and one turned against the other, so that the root of the product is no product of roots."""
+    angle = torch.tensor(0.7, dtype=torch.float64)
+    turn = torch.stack([torch.stack([angle.cos(), -angle.sin()]), torch.stack([angle.sin(), angle.cos()])])
+    scales = [torch.tensor([2.0, 0.5], dtype=torch.float64), torch.tensor([1.0, 3.0], dtype=torch.float64)]
+    covariances = [scales[0].square().diag(), turn @ scales[1].square().diag() @ turn.T]
+    # For 2x2 matrices, tr sqrt(M) = sqrt(tr M + 2 sqrt(det M)).
+    product = covariances[0] @ covariances[1]
+    root = (product.trace() + 2 * product.det().sqrt()).sqrt()
+    expected = 5 + covariances[0].trace() + covariances[1].trace() - 2 * root
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, 200_000, 2, generator=generator, dtype=torch.float64)
+    real, generated = noise[0] * scales[0], noise[1] * scales[1] @ turn.T + torch.tensor([2.0, -1.0])
+    distance = frechet_distance(statistics_of(real, 50_000), statistics_of(generated, 50_000))
+    assert distance == pytest.approx(float(expected), rel=0.01)
+
+
 def test_distance_equals_torchmetrics():
     fid = pytest.importorskip("torchmetrics.image.fid")
     real, generated = draw(200, 16), draw(300, 16, seed=1)

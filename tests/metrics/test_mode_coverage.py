@@ -32,8 +32,10 @@ def test_perfect_sampler_scores_the_documented_values(threshold, share):
 
 def test_reverse_kl_of_a_perfect_sampler_falls_with_the_number_of_samples():
     for num_samples, floor, deviation in [(2_500, 0.0047, 0.0013), (10_000, 0.0011, 0.0003)]:
-        mean = np.mean([mode_coverage(draw(num_samples, seed=s), CENTERS, STD).reverse_kl for s in range(20)])
-        assert abs(mean - floor) < deviation
+        scores = [mode_coverage(draw(num_samples, seed=s), CENTERS, STD) for s in range(20)]
+        assert abs(np.mean([each.reverse_kl for each in scores]) - floor) < deviation
+        share = np.mean([each.high_quality_share for each in scores])
+        assert abs(share - 0.9889) < 4 * math.sqrt(0.9889 * 0.0111 / (20 * num_samples))
 
 
 def test_spread_ratio_of_a_perfect_sampler_is_that_of_the_cut_off_normal():

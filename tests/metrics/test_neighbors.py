@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gan_diffusion.metrics import memorization, neighbor_scores, neighbors
+from gan_diffusion.metrics import memorization, nearest_spacing, neighbor_scores, neighbors
 
 
 def draw(num_samples: int, seed: int = 0, num_features: int = 4) -> torch.Tensor:
@@ -59,6 +59,8 @@ def test_copies_and_new_samples_are_told_apart():
     copies, fresh = memorization(train, train[:100] + 1e-4), memorization(train, draw(400, seed=1))
     assert copies.copied_share == 1 and copies.distance_ratio < 0.01
     assert torch.equal(copies.nearest, torch.arange(100))
+    known = memorization(train, train[:100] + 1e-4, nearest_spacing(train))
+    assert (known.distance_ratio, known.copied_share) == (copies.distance_ratio, copies.copied_share)
     assert fresh.distance_ratio == pytest.approx(1, abs=0.15)
     assert fresh.copied_share < 0.1
 

@@ -18,7 +18,9 @@ from training_runs import (
     ROOT,
     assert_equal_runs,
     command,
+    comparable_evaluations,
     content_of,
+    evaluations_of,
     final_weights,
     last_state,
     make_recipe,
@@ -202,12 +204,16 @@ def test_class_conditional_bfloat16_on_a_folder(recipe, tmp_path):
 def test_two_processes_resume_exactly(method, tmp_path):
     """What each process has gathered since the last update of the noise or the augmentation is resumed too."""
     recipe = make_recipe(method, tmp_path / method)
-    constant = ("--lr_scheduler", "constant", "--checkpointing_steps", "100")
-    run_two_processes(recipe, tmp_path / "whole", *constant, "--max_train_steps", "5")
-    run_two_processes(recipe, tmp_path / "parts", *constant, "--max_train_steps", "3")
-    run_two_processes(recipe, tmp_path / "parts", *constant, "--max_train_steps", "5")
+    constant = ("--lr_scheduler", "constant", "--checkpointing_steps", "100", "--max_train_samples", "200")
+    measured = ("--evaluation_steps", "2", "--evaluation_features", "mnist", "--evaluation_samples", "40")
+    run_two_processes(recipe, tmp_path / "whole", *constant, *measured, "--max_train_steps", "5")
+    run_two_processes(recipe, tmp_path / "parts", *constant, *measured, "--max_train_steps", "3")
+    run_two_processes(recipe, tmp_path / "parts", *constant, *measured, "--max_train_steps", "5")
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
     assert_equal_states(*(last_state(tmp_path / name)["parts"]["objective"] for name in ("whole", "parts")))
+    # Both processes draw samples for the evaluations.
+    assert comparable_evaluations(tmp_path / "whole") == comparable_evaluations(tmp_path / "parts")
+    assert [each["protocol"]["processes"] for each in evaluations_of(tmp_path / "parts")] == [2, 2]
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are listed by name on Linux alone")

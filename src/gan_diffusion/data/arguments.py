@@ -4,6 +4,7 @@
 """The options that say which data is read."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal
 
 from ..options import check_at_least, option
@@ -27,6 +28,19 @@ def check_unused(arguments: Any, data: str, *names: str) -> None:
             raise ValueError(
                 f"`--{name}` must not be given for {data}, got {getattr(arguments, name)!r}. Leave it out."
             )
+
+
+def is_place(name: str) -> bool:
+    """
+    Whether a name that may be one on the Hub is a place on this machine.
+
+    Args:
+        name (`str`): Name of a data set, a model or weights.
+
+    Returns:
+        `bool`: `True` for a path.
+    """
+    return name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1 or Path(name).exists()
 
 
 @dataclass

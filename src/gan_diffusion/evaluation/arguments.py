@@ -40,8 +40,17 @@ class EvaluationArguments:
         None, "Folder in which features of the real images are kept. Default: in the cache folder of Hugging Face."
     )
 
+    push: bool = option(
+        False, "Write the numbers into the model card of the pipeline's repository on the Hub, with the pictures."
+    )
+    hub_token: str | None = option(
+        None,
+        "Token of the Hub, for --push and for private repositories. Default: HF_TOKEN, or that of `hf auth login`.",
+    )
+
     def __post_init__(self):
         check_at_least(self, 1, "num_samples", "batch_size", "num_inference_steps")
+        check_at_least(self, 0, "seed")
         if self.features is not None and self.features not in FEATURES:
             raise ValueError(f"`--features` must be one of {FEATURES}, got {self.features!r}.")
         try:

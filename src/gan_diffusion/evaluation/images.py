@@ -3,11 +3,11 @@
 
 """How good and how varied the images of a pipeline are, beside the real ones."""
 
-import hashlib
 import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,26 +18,20 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging
-from safetensors.torch import load, save
 from tqdm.auto import tqdm
 
 from ..data.batch import Samples
-from ..metrics import (
-    FeatureStatistics,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    memorization,
-    neighbor_scores,
-)
+from ..metrics import FeatureStatistics, InceptionStatistics
 from ..metrics.features import FeatureNetwork
+from .reference import Reference, real_reference, to_pixels
+from .scores import compute_scores
 
 
-# Images of which single features are kept, for metrics that compare pairs.
+# Samples of which single features are kept, for metrics that compare pairs, and samples that are shown.
 NEIGHBOR_SAMPLES = 5000
-MEMORIZATION_SAMPLES = 50_000
-_BATCH = 250
-_DIGEST_BYTES = hashlib.sha256().digest_size
+SHOWN_SAMPLES = 64
+# Fewest samples, and fewest real images.
+MIN_IMAGES = 10
 
 logger = logging.get_logger(__name__)
 
@@ -48,16 +42,23 @@ class Evaluation:
     Measured numbers and all they depend on.
 
     Args:
-        metrics (`dict[str, float]`): Name -> value.
+        values (`dict[str, float]`): Short name -> value, such as `frechet_distance`.
+        labels (`dict[str, str]`): Short name -> name for reports, with the feature network and the numbers of images.
         protocol (`dict[str, Any]`): Feature network, numbers of samples, seed, evaluations, device, versions.
-        nearest (`list[tuple[int, int]]`): For the first samples, the index of the most alike training image.
+        nearest (`list[int]`): For the first samples, the index of the most alike training image.
         images (`torch.Tensor` of shape (N, C, H, W)): The first samples, uint8.
     """
 
-    metrics: dict[str, float]
+    values: dict[str, float]
+    labels: dict[str, str]
     protocol: dict[str, Any]
     nearest: list[int]
     images: torch.Tensor
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Name for reports -> value."""
+        return {self.labels[name]: value for name, value in self.values.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Metrics and protocol, for JSON."""
@@ -69,121 +70,11 @@ class Evaluation:
         facts = [f"| {name} | {value} |" for name, value in self.protocol.items()]
         return "\n".join(["| metric | value |", "|---|---|", *rows, "", "| protocol | |", "|---|---|", *facts, ""])
 
-
-@dataclass
-class _Reference:
-    """What is kept of the real images: statistics of two halves, and features of some images."""
-
-    halves: tuple[FeatureStatistics, FeatureStatistics]
-    features: torch.Tensor
-    indices: torch.Tensor
-
-    @property
-    def statistics(self) -> FeatureStatistics:
-        return self.halves[0].merged(self.halves[1])
-
-
-def to_pixels(samples: torch.Tensor) -> torch.Tensor:
-    """
-    Float samples as they are stored in image files.
-
-    Args:
-        samples (`torch.Tensor`): In [-1, 1]; values a little outside are clipped.
-
-    Returns:
-        `torch.Tensor`: uint8.
-
-    Raises:
-        ValueError: If a value is not finite.
-    """
-    if not samples.isfinite().all():
-        raise ValueError(f"`samples` must be finite, got {int((~samples.isfinite()).sum())} values that are not.")
-    return ((samples.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def real_reference(
-    data: Samples, network: FeatureNetwork, seed: int = 0, cache_dir: str | Path | None = None
-) -> _Reference:
-    """
-    Features of the real images, from a file if they were computed before.
-
-    Args:
-        data ([`~data.Samples`]): Real images.
-        network ([`~metrics.features.FeatureNetwork`]): The network.
-        seed (`int`, defaults to 0): Decides of which images single features are kept.
-        cache_dir (`str` or `Path`, *optional*):
-            Folder of the file; `None` computes anew and keeps nothing, and so does a network without `module`.
-
-    Returns:
-        The reference.
-    """
-    order = torch.from_numpy(np.random.default_rng(seed).permutation(len(data)))
-    file = None
-    if cache_dir is not None and network.module is not None:  # Without its weights a network has no identity.
-        file = Path(cache_dir) / f"{_identity(data, order, seed)}-{network.identity[:24]}.features"
-        reference = _load_reference(file, network)
-        if reference is not None:
-            return reference
-    kept = order[:MEMORIZATION_SAMPLES]
-    halves = (FeatureStatistics(network.num_features), FeatureStatistics(network.num_features))
-    features = []
-    with tqdm(
-        total=len(data), desc="real images", unit="image", disable=not PartialState().is_local_main_process
-    ) as bar:
-        for start in range(0, len(data), _BATCH):
-            batch = _features(network, data, order[start : start + _BATCH])
-            for number, half in enumerate(halves):
-                half.update(batch[number::2])
-            if start < len(kept):
-                features.append(batch)
-            bar.update(len(batch))
-    reference = _Reference(halves, torch.cat(features)[: len(kept)], kept)
-    if file is not None and PartialState().is_main_process:
-        _save_reference(file, reference)
-    return reference
-
-
-def _identity(data: Samples, order: torch.Tensor, seed: int) -> str:
-    """
-    Hash of the data's identity, the seed and some images.
-
-    The images differ where the files are the same but are cut or scaled in another way.
-    """
-    digest = hashlib.sha256(f"{data.report.identity} {len(data)} {seed}".encode())
-    digest.update(data.__getitems__(order[:_BATCH].tolist())["samples"].contiguous().numpy().tobytes())
-    return digest.hexdigest()[:24]
-
-
-def _features(network: FeatureNetwork, data: Samples, indices: torch.Tensor) -> torch.Tensor:
-    samples = data.__getitems__(indices.tolist())["samples"]
-    return network(samples if samples.dtype == torch.uint8 else to_pixels(samples))
-
-
-def _save_reference(file: Path, reference: _Reference) -> None:
-    """Writes the tensors as safetensors, after their checksum."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {"features": reference.features, "indices": reference.indices}
-    for number, half in enumerate(reference.halves):
-        tensors |= {f"{name}.{number}": value for name, value in half.tensors().items()}
-    content = save(tensors)
-    partial = file.with_suffix(".partial")
-    partial.write_bytes(hashlib.sha256(content).digest() + content)
-    partial.replace(file)
-
-
-def _load_reference(file: Path, network: FeatureNetwork) -> _Reference | None:
-    """What was saved, or `None` if there is nothing or it is damaged."""
-    if not file.is_file():
-        return None
-    content = file.read_bytes()
-    digest, content = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    if hashlib.sha256(content).digest() != digest:
-        logger.warning("%s is damaged. The features of the real images are computed anew.", file)
-        return None
-    tensors = load(content)
-    names = FeatureStatistics(network.num_features).tensors()
-    halves = [FeatureStatistics.of({name: tensors[f"{name}.{number}"] for name in names}) for number in range(2)]
-    return _Reference((halves[0], halves[1]), tensors["features"], tensors["indices"])
+    def measurements(self) -> dict[str, float]:
+        """The metrics for a model card: with the evaluations of the network, and five digits."""
+        count = self.protocol["network evaluations per image"]
+        evaluations = f"{count} evaluation{'s' if count > 1 else ''}"
+        return {f"{name}, {evaluations}": float(f"{value:.5g}") for name, value in self.metrics.items()}
 
 
 @dataclass
@@ -192,7 +83,7 @@ class _Drawn:
 
     statistics: FeatureStatistics
     features: list[torch.Tensor] = field(default_factory=list)
-    logits: list[torch.Tensor] = field(default_factory=list)
+    classes: InceptionStatistics | None = None
     images: list[torch.Tensor] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -209,13 +100,14 @@ def _draw(
     """
     Draws this process's batches. A batch has its own seed, so the images do not depend on the number of processes.
 
-    Statistics are of all images. Single features and images are kept of the first ones only, so of each further image
-    only a classifier's logits take memory.
+    Statistics are of all images. Single features and images are kept of the first ones only, so the memory does not
+    grow with the number of images.
     """
     state, drawn = PartialState(), _Drawn(FeatureStatistics(network.num_features))
+    hidden = not state.is_local_main_process
     starts = range(0, num_samples, batch_size)
     mine = starts[state.process_index :: state.num_processes]
-    for start in tqdm(mine, desc="samples", unit="batch", disable=not state.is_local_main_process):
+    for start in tqdm(mine, desc="samples", unit="batch", disable=hidden, leave=False):
         count = min(batch_size, num_samples - start)
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, start]).generate_state(1)[0]))
         condition = {} if labels is None else {"class_labels": labels[start : start + count]}
@@ -229,10 +121,12 @@ def _draw(
         drawn.statistics.update(features)
         if start < NEIGHBOR_SAMPLES:
             drawn.features.append(features)
-        if start < 64:
-            drawn.images.append(pixels[:64])
+        if start < SHOWN_SAMPLES:
+            drawn.images.append(pixels[:SHOWN_SAMPLES])
         if network.logits is not None:
-            drawn.logits.append(network.classify(pixels))
+            logits = network.classify(pixels)
+            drawn.classes = drawn.classes or InceptionStatistics(logits.shape[1])
+            drawn.classes.update(logits, first=start)
     return drawn
 
 
@@ -244,6 +138,7 @@ def evaluate(
     batch_size: int = 100,
     seed: int = 0,
     cache_dir: str | Path | None = None,
+    reference: Reference | None = None,
     **options: Any,
 ) -> Evaluation:
     """
@@ -260,6 +155,8 @@ def evaluate(
         batch_size (`int`, defaults to 100): Images per call of the pipeline. Another size draws other images.
         seed (`int`, defaults to 0): Seed of the images, and of the choice of real ones.
         cache_dir (`str` or `Path`, *optional*): Folder in which features of real images are kept.
+        reference ([`Reference`], *optional*):
+            What [`real_reference`] gave for the data and the network, if it is at hand; `cache_dir` is not used then.
         options (`Any`): More arguments of the pipeline's call, such as `num_inference_steps`.
 
     Returns:
@@ -270,26 +167,42 @@ def evaluate(
     """
     shape = tuple(data.__getitems__([0])["samples"].shape[1:])
     expected = tuple(pipeline.sample_shape)  # pyright: ignore[reportAttributeAccessIssue]
-    if shape != expected or len(shape) != 3:
+    if shape != expected:
         raise ValueError(f"`data` must hold images of the pipeline's shape {expected}, got {shape}.")
-    if min(num_samples, len(data)) < 10:
-        raise ValueError(f"`num_samples` and the data must be at least 10 images, got {num_samples} and {len(data)}.")
-    reference = real_reference(data, network, seed, cache_dir)
-    pipeline.set_progress_bar_config(disable=True)
+    if len(shape) != 3:
+        raise ValueError(f"`data` must hold images, which have channels, height and width, got vectors of {shape[0]}.")
+    if min(num_samples, len(data)) < MIN_IMAGES:
+        raise ValueError(
+            f"`num_samples` and the data must be at least {MIN_IMAGES} images, got {num_samples} and {len(data)}."
+        )
     labels = _labels(pipeline, data, num_samples, seed)
-    drawn = _draw(pipeline, network, num_samples, batch_size, seed, labels, options)
-    parts = gather_object([drawn])
-    statistics = parts[0].statistics
-    for part in parts[1:]:
-        statistics = statistics.merged(part.statistics)
-    # The batches went to the processes in turn.
-    features = torch.cat(_in_turns([part.features for part in parts]))[:NEIGHBOR_SAMPLES]
-    images = torch.cat(_in_turns([part.images for part in parts]))[:64]
-    logits = torch.cat(_in_turns([part.logits for part in parts])) if network.logits is not None else None
-    metrics, nearest = _scores(reference, statistics, features, logits, network.name, seed)
-    metrics["images per second"] = num_samples / max(part.seconds for part in parts)
-    protocol = _protocol(pipeline, data, network, num_samples, batch_size, seed, options)
-    return Evaluation(metrics, protocol, nearest[: len(images)].tolist(), images)
+    reference = reference or real_reference(data, network, seed, cache_dir)
+    pipeline.set_progress_bar_config(disable=True)
+    parts = gather_object([_draw(pipeline, network, num_samples, batch_size, seed, labels, options)])
+    drawn = _joined(parts)
+    if min(num_samples, reference.statistics.count) <= network.num_features and PartialState().is_main_process:
+        _warn_once(
+            f"The Frechet distance needs more than {network.num_features} images, as many as there are features, and has "
+            f"{num_samples} and {reference.statistics.count}. Its value is finite but tells little. Look at the kernel "
+            "distance."
+        )
+    features, images = torch.cat(drawn.features)[:NEIGHBOR_SAMPLES], torch.cat(drawn.images)[:SHOWN_SAMPLES]
+    scores, nearest = compute_scores(reference, drawn.statistics, features, drawn.classes, network.name, seed)
+    scores["images_per_second"] = ("images per second", num_samples / max(part.seconds for part in parts))
+    protocol = _protocol(pipeline, data, network, reference, num_samples, batch_size, seed, options)
+    return Evaluation(
+        {name: value for name, (_, value) in scores.items()},
+        {name: label for name, (label, _) in scores.items()},
+        protocol,
+        nearest[: len(images)].tolist(),
+        images,
+    )
+
+
+@lru_cache
+def _warn_once(text: str) -> None:
+    """A training that is measured every few steps says it once."""
+    logger.warning("%s", text)
 
 
 def _labels(pipeline: Any, data: Samples, num_samples: int, seed: int) -> torch.Tensor | None:
@@ -307,53 +220,29 @@ def _labels(pipeline: Any, data: Samples, num_samples: int, seed: int) -> torch.
     return torch.cat(batches)
 
 
+def _joined(parts: list[_Drawn]) -> _Drawn:
+    """What all processes have drawn. The batches went to them in turn."""
+    first, *others = parts
+    joined = _Drawn(first.statistics, classes=first.classes)
+    for part in others:
+        joined.statistics = joined.statistics.merged(part.statistics)
+        if joined.classes is not None and part.classes is not None:
+            joined.classes = joined.classes.merged(part.classes)
+    joined.features = _in_turns([part.features for part in parts])
+    joined.images = _in_turns([part.images for part in parts])
+    return joined
+
+
 def _in_turns(parts: list[list[torch.Tensor]]) -> list[torch.Tensor]:
     """The batches of all processes in the order in which they were dealt out."""
     return [part[i] for i in range(max(map(len, parts))) for part in parts if i < len(part)]
-
-
-def _scores(
-    reference: _Reference,
-    statistics: FeatureStatistics,
-    features: torch.Tensor,
-    logits: torch.Tensor | None,
-    name: str,
-    seed: int,
-) -> tuple[dict[str, float], torch.Tensor]:
-    """All metrics, and the nearest real image of each kept sample."""
-    real = reference.features[:NEIGHBOR_SAMPLES]
-    subset = min(1000, len(real), len(features))
-    kernel, deviation = kernel_distance(real, features, subset_size=subset, seed=seed)
-    k = min(3, len(real) - 1, len(features) - 1)
-    neighbors = neighbor_scores(real, features, k)
-    copies = memorization(reference.features, features)
-    halves = reference.halves
-    metrics = {
-        f"Frechet distance ({name}, {statistics.count} against {reference.statistics.count})": frechet_distance(
-            reference.statistics, statistics
-        ),
-        f"the same of two halves of the real images ({halves[0].count} against {halves[1].count})": frechet_distance(
-            *halves
-        ),
-        f"kernel distance x 1000 ({name}, subsets of {subset})": 1000 * kernel,
-        "its standard deviation over the subsets": 1000 * deviation,
-        f"precision ({name}, {len(features)} against {len(real)}, k = {k})": neighbors.precision,
-        "recall (the same)": neighbors.recall,
-        "density (the same)": neighbors.density,
-        "coverage (the same)": neighbors.coverage,
-        "distance to the nearest real image, relative to real ones (1: new images, 0: copies)": copies.distance_ratio,
-        "share of copies (nearest less than a third as far as the second)": copies.copied_share,
-    }
-    if logits is not None:
-        score, spread = inception_score(logits, num_splits=10, seed=seed)
-        metrics |= {f"Inception Score with the classes of {name}": score, "its standard deviation": spread}
-    return metrics, reference.indices[copies.nearest]
 
 
 def _protocol(
     pipeline: Any,
     data: Samples,
     network: FeatureNetwork,
+    reference: Reference,
     num_samples: int,
     batch_size: int,
     seed: int,
@@ -362,8 +251,11 @@ def _protocol(
     device = pipeline.device
     facts = {
         "generated images": num_samples,
-        "real images": len(data),
+        "real images": reference.statistics.count,
         "real data": data.report.source,
+        "images of the real data": len(data),
+        "sizes of the real data": data.report.sizes,
+        "size of both": f"{pipeline.sample_shape[2]}x{pipeline.sample_shape[1]}",
         "identity of the real data": data.report.identity,
         "network evaluations per image": pipeline.num_timesteps,
         "batch size": batch_size,

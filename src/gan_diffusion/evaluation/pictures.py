@@ -4,6 +4,7 @@
 """Pictures of samples beside real data."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import make_image_grid
 from PIL import Image
+
+from .scores import SHARES
 
 
 # A picture shows each image with at least this side, so that 8x8 digits can be seen.
@@ -62,5 +65,34 @@ def show_points(samples: np.ndarray, real: np.ndarray, file: str | Path) -> None
     for axis, points, title in zip(axes, (samples, real), ("samples", "real data"), strict=True):
         axis.scatter(*points.T, s=1, alpha=0.3, linewidths=0)
         axis.set(title=title, aspect="equal")
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)
+
+
+def show_shares(values: Mapping[str, float], caption: str, file: str | Path) -> None:
+    """
+    Bars of precision, recall, density and coverage, beside those of other real images.
+
+    Args:
+        values (`Mapping[str, float]`): From [`Evaluation`], by short names.
+        caption (`str`): What they depend on.
+        file (`str` or `Path`): PNG to write.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4))
+    axis, places = figure.subplots(), np.arange(len(SHARES))
+    kinds = (("", "this model", "tab:blue"), ("real_", "other real images, as a perfect model would have", "tab:gray"))
+    for number, (prefix, name, color) in enumerate(kinds):
+        heights = [values[prefix + share] for share in SHARES]
+        bars = axis.bar(places + 0.4 * (number - 0.5), heights, 0.38, label=name, color=color)
+        axis.bar_label(bars, fmt="%.2f")
+    meanings = ("looks real", "has variety", "looks real", "has variety")
+    names = [f"{share}\n{meaning}" for share, meaning in zip(SHARES, meanings, strict=True)]
+    axis.set_xticks(places, names, multialignment="center")
+    axis.set(ylim=(0, 1.15 * max(1, *(values[p + share] for p, *_ in kinds for share in SHARES))))
+    axis.set_title(caption.partition("(")[2].rstrip(")"), fontsize=9)
+    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False)
+    axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(file, dpi=110)

@@ -46,7 +46,8 @@ def score_digits(samples: np.ndarray, confidence: float = 0.9) -> DigitScores:
         [`DigitScores`]: The shares of recognised samples and of recognised real digits.
 
     Raises:
-        ValueError: If the shape or the range of the samples, or the confidence, is not as described.
+        ValueError: If the shape or the range of the samples, or the confidence, is not as described, or a value is not
+            finite.
     """
     from sklearn.datasets import load_digits
     from sklearn.kernel_approximation import Nystroem
@@ -56,6 +57,8 @@ def score_digits(samples: np.ndarray, confidence: float = 0.9) -> DigitScores:
 
     if samples.ndim != 3 or samples.shape[1:] != (8, 8):
         raise ValueError(f"`samples` must have shape (N, 8, 8), got {samples.shape}.")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"`samples` must be finite, got {int((~np.isfinite(samples)).sum())} values that are not.")
     if samples.min() < 0 or samples.max() > 1:
         raise ValueError(f"`samples` must lie in [0, 1], got [{samples.min():.3g}, {samples.max():.3g}].")
     if not 0 < confidence < 1:

@@ -11,7 +11,7 @@ import torch
 from .checks import check_features
 
 
-# Rows of the distance matrix that are in memory at once.
+# Rows and columns of the distance matrix that are in memory at once: all of it would take 20 GB for 50,000 samples.
 _BLOCK = 1024
 
 
@@ -78,15 +78,14 @@ def neighbor_scores(real: torch.Tensor, generated: torch.Tensor, k: int = 3) -> 
     if k < 1:
         raise ValueError(f"`k` must be at least 1, got {k}.")
     check_features(minimum=k + 1, real=real, generated=generated)
-    real, generated = real.double(), generated.double()
     real_radii, generated_radii = _radii(real, k), _radii(generated, k)
     balls = torch.zeros(len(generated))
     recalled, covered = torch.zeros(len(real), dtype=torch.bool), torch.zeros(len(real), dtype=torch.bool)
-    for rows, distances in _distances(real, generated):
+    for rows, columns, distances in _distances(real, generated):
         inside = distances <= real_radii[rows, None]
-        balls += inside.sum(0)
-        covered[rows] = inside.any(1)
-        recalled[rows] = (distances <= generated_radii[None]).any(1)
+        balls[columns] += inside.sum(0)
+        covered[rows] |= inside.any(1)
+        recalled[rows] |= (distances <= generated_radii[columns]).any(1)
     return NeighborScores(
         precision=float((balls > 0).float().mean()),
         recall=float(recalled.float().mean()),
@@ -95,7 +94,24 @@ def neighbor_scores(real: torch.Tensor, generated: torch.Tensor, k: int = 3) -> 
     )
 
 
-def memorization(train: torch.Tensor, generated: torch.Tensor) -> Memorization:
+def nearest_spacing(train: torch.Tensor) -> float:
+    """
+    Median distance from a training sample to its nearest other one.
+
+    Args:
+        train (`torch.Tensor` of shape (N, D)): Features of all training samples, at least 3.
+
+    Returns:
+        `float`: the distance.
+
+    Raises:
+        ValueError: If there are too few samples, or they have another shape or are not finite.
+    """
+    check_features(minimum=3, train=train)
+    return float(_radii(train, 1).median())
+
+
+def memorization(train: torch.Tensor, generated: torch.Tensor, spacing: float | None = None) -> Memorization:
     """
     How much closer generated samples are to the training samples than these are to each other.
 
@@ -105,6 +121,7 @@ def memorization(train: torch.Tensor, generated: torch.Tensor) -> Memorization:
     Args:
         train (`torch.Tensor` of shape (N, D)): Features of all training samples, at least 3.
         generated (`torch.Tensor` of shape (M, D)): Features of generated samples.
+        spacing (`float`, *optional*): What [`nearest_spacing`] gave for `train`; computed if it is not at hand.
 
     Returns:
         [`Memorization`]: the two numbers, and each sample's nearest training sample.
@@ -114,24 +131,39 @@ def memorization(train: torch.Tensor, generated: torch.Tensor) -> Memorization:
     """
     check_features(minimum=3, train=train)
     check_features(minimum=1, train=train, generated=generated)
-    train, generated = train.double(), generated.double()
-    pairs = [distances.topk(2, dim=1, largest=False) for _, distances in _distances(generated, train)]
-    distances = torch.cat([pair.values for pair in pairs])
-    between = _radii(train, 1).median().clamp(min=torch.finfo(torch.float64).tiny)
+    distances, nearest = _nearest(generated, train, 2)
+    spacing = nearest_spacing(train) if spacing is None else spacing
     return Memorization(
-        distance_ratio=float(distances[:, 0].median() / between),
+        distance_ratio=float(distances[:, 0].median()) / max(spacing, torch.finfo(torch.float64).tiny),
         copied_share=float((distances[:, 0] < distances[:, 1] / 3).float().mean()),
-        nearest=torch.cat([pair.indices[:, 0] for pair in pairs]),
+        nearest=nearest[:, 0],
     )
 
 
 def _radii(features: torch.Tensor, k: int) -> torch.Tensor:
     """Distance of each sample to the k-th nearest other one. The nearest of all is the sample itself."""
-    return torch.cat([distances.kthvalue(k + 1, dim=1).values for _, distances in _distances(features, features)])
+    return _nearest(features, features, k + 1)[0][:, k]
 
 
-def _distances(rows: torch.Tensor, columns: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-    """The matrix of distances, some rows at a time: all of it would take 800 MB for 10,000 samples each."""
-    for start in range(0, len(rows), _BLOCK):
-        part = slice(start, min(start + _BLOCK, len(rows)))
-        yield part, torch.cdist(rows[part], columns)
+def _nearest(rows: torch.Tensor, columns: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Distances of each row to its nearest columns, in ascending order, and their numbers."""
+    values = torch.full((len(rows), count), torch.inf, dtype=torch.float64)
+    numbers = torch.zeros((len(rows), count), dtype=torch.int64)
+    for part, others, distances in _distances(rows, columns):
+        near = distances.topk(min(count, distances.shape[1]), dim=1, largest=False)
+        known = torch.cat([numbers[part], near.indices + others.start], dim=1)
+        values[part], order = torch.cat([values[part], near.values], dim=1).topk(count, dim=1, largest=False)
+        numbers[part] = known.gather(1, order)
+    return values, numbers
+
+
+def _distances(rows: torch.Tensor, columns: torch.Tensor) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+    """The matrix of distances in float64, block by block."""
+    for part in _slices(len(rows)):
+        left = rows[part].double()
+        for others in _slices(len(columns)):
+            yield part, others, torch.cdist(left, columns[others].double())
+
+
+def _slices(count: int) -> Iterator[slice]:
+    return (slice(start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))

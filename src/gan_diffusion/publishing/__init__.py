@@ -1,7 +1,15 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-from .repository import record_measurements, renew_checksums, save_repository
+from .hub import find_revision, push_measurements
+from .repository import read_measurements, record_measurements, renew_checksums, save_repository
 
 
-__all__ = ["record_measurements", "renew_checksums", "save_repository"]
+__all__ = [
+    "find_revision",
+    "push_measurements",
+    "read_measurements",
+    "record_measurements",
+    "renew_checksums",
+    "save_repository",
+]

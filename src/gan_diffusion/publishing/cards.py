@@ -7,12 +7,14 @@ Model cards: what was trained, on what, how, and what was measured.
 A card tells of this checkpoint alone. The notes of a recipe and the scores of a paper are not on it.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from diffusers import DiffusionPipeline, ModelMixin
-from huggingface_hub import ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from ..recipes import Recipe
 
@@ -124,6 +126,33 @@ def make_card(
         measured_heading=MEASURED_HEADING,
     )
     return text.rstrip() + "\n"
+
+
+def add_results(text: str, results: Sequence[EvalResult]) -> str:
+    """
+    Adds measured numbers to the metadata of a card, its `model-index`.
+
+    Args:
+        text (`str`): The card.
+        results (`Sequence[EvalResult]`):
+            The numbers. Each replaces an older one of the same data, metric and protocol.
+
+    Returns:
+        `str`: the card with them.
+
+    Raises:
+        ValueError: If the metadata of the card cannot be read.
+    """
+    try:
+        card = ModelCard(text)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"`README.md` must begin with metadata in YAML, got: {error}") from error
+    data: Any = card.data  # The base class of cards declares less.
+    older = [old for old in data.eval_results or () if not any(old.is_equal_except_value(new) for new in results)]
+    title = re.search(r"^# (.+)$", card.text, re.MULTILINE)
+    data.model_name = data.model_name or (title[1].replace("`", "") if title else "gan_diffusion")
+    data.eval_results = [*older, *results]
+    return str(card)
 
 
 def _metadata(

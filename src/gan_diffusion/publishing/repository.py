@@ -5,22 +5,23 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from diffusers import DiffusionPipeline, ModelMixin
+from huggingface_hub import EvalResult
 
 from ..recipes import Recipe
 from ..storage.checksums import write_checksums
 from ..storage.reading import read_json, read_text
-from ..storage.writing import finish_replacing, replaced_files, write_text
-from .cards import MEASURED_HEADING, make_card
+from ..storage.writing import current_folder, finish_replacing, replaced_files, write_text
+from .cards import MEASURED_HEADING, add_results, make_card
 
 
-_MEASUREMENTS = "measurements.json"
+CARD, MEASUREMENTS = "README.md", "measurements.json"
 # diffusers takes the one pipeline class in this file when it is told `custom_pipeline`.
 _PIPELINE_FILE = "from gan_diffusion import {name} as {name}\n"
 _NOTHING_MEASURED = "Nothing yet."
@@ -96,7 +97,9 @@ def renew_checksums(folder: str | Path) -> None:
     write_checksums(folder)
 
 
-def record_measurements(folder: str | Path, measurements: Mapping[str, str | int | float]) -> None:
+def record_measurements(
+    folder: str | Path, measurements: Mapping[str, str | int | float], results: Sequence[EvalResult] = ()
+) -> None:
     """
     Adds measured numbers to the model card of a repository folder, replacing older ones of the same name.
 
@@ -106,16 +109,18 @@ def record_measurements(folder: str | Path, measurements: Mapping[str, str | int
         measurements (`Mapping[str, str | int | float]`):
             Names and values. A name says what was measured and how, for example
             `"images per second, batch 64, CPU"`. Numbers that are not finite are written as text.
+        results (`Sequence[EvalResult]`, defaults to `()`):
+            The same for the metadata of the card, its `model-index`.
 
     Raises:
-        ValueError: If the folder has no model card, or its measurements.json is damaged.
+        ValueError: If the folder has no model card, or its metadata or its measurements.json are damaged.
     """
     folder = Path(folder)
     finish_replacing(folder)
-    card, record = folder / "README.md", folder / _MEASUREMENTS
+    card, record = folder / CARD, folder / MEASUREMENTS
     if not card.is_file():
         raise ValueError(f"`folder` must hold a README.md to record measurements in, {folder} does not.")
-    known = _recorded(record)
+    known = read_measurements(folder)
     for name, value in measurements.items():
         is_finite = not isinstance(value, float) or math.isfinite(value)
         known[name] = value if is_finite else str(value)  # JSON has no such numbers.
@@ -123,18 +128,33 @@ def record_measurements(folder: str | Path, measurements: Mapping[str, str | int
     content = f"| what | value |\n|---|---|\n{rows}" if known else _NOTHING_MEASURED
     before, _, old = read_text(card).partition(MEASURED_HEADING)
     _, next_heading, after = old.partition("\n## ")
+    text = f"{before.rstrip()}\n\n{MEASURED_HEADING}\n\n{content}\n{next_heading}{after}"
+    text = add_results(text, results) if results else text
     write_text(record, json.dumps(known, indent=2) + "\n")
-    write_text(card, f"{before.rstrip()}\n\n{MEASURED_HEADING}\n\n{content}\n{next_heading}{after}")
+    write_text(card, text)
 
 
-def _recorded(record: Path) -> dict[str, Any]:
+def read_measurements(folder: str | Path) -> dict[str, Any]:
+    """
+    The measured numbers of a repository folder.
+
+    Args:
+        folder (`str` or `Path`): The folder.
+
+    Returns:
+        `dict[str, Any]`: names and values, none if there are none.
+
+    Raises:
+        ValueError: If its measurements.json is damaged.
+    """
+    record = current_folder(folder) / MEASUREMENTS
     if not record.is_file():
         return {}
     try:
         return read_json(record)
     except ValueError as error:
         raise ValueError(
-            f"`{_MEASUREMENTS}` must hold names and numbers, got: {error} Delete it, and record the numbers again that "
+            f"`{MEASUREMENTS}` must hold names and numbers, got: {error} Delete it, and record the numbers again that "
             "README.md shows."
         ) from error
 

@@ -4,10 +4,10 @@
 """Options of the training scripts, one dataclass for each part that takes them."""
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from ..data.arguments import DataArguments
+from ..data.arguments import DataArguments, is_place
+from ..metrics.features import FEATURES
 from ..options import check_at_least, default_of, option
 
 
@@ -35,7 +35,7 @@ LOCAL_OPTIONS = (
 # Options of one start of a run, which say nothing about a repetition of it.
 OPTIONS_OF_A_START = ("recipe", "output_dir", "resume_from_checkpoint", "change_on_resume")
 # Options that hold a name on the Hub or a place on this machine.
-_NAMES_OR_PATHS = ("dataset_name", "pretrained")
+_NAMES_OR_PATHS = ("dataset_name", "pretrained", "evaluation_feature_weights")
 _BUILT_IN_DATA = ("digits", "gaussians-25")
 # Options that mean nothing without another one.
 REQUIRED_OPTIONS = {"ema_rampup": "ema_kimg"}
@@ -145,6 +145,19 @@ class RunArguments:
     )
     validation_steps: int = option(500, "Draw a grid of samples every this many steps; 0 draws none.", free=True)
     num_validation_images: int = option(64, "Images in the grid, always from the same noise.", free=True)
+    evaluation_steps: int = option(
+        0, "Measure the averaged generator against the training images every this many steps; 0 never does.", free=True
+    )
+    evaluation_features: str | None = option(
+        None, f"Network whose features are compared: {', '.join(FEATURES)}. Required for that.", free=True
+    )
+    evaluation_feature_weights: str | None = option(
+        None, "File of Inception's weights; Hub name or folder of DINOv2 or CLIP.", free=True
+    )
+    evaluation_samples: int = option(1000, "Images to draw for it, always from the same noise.", free=True)
+    best_metric: Literal["frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"] = option(
+        "frechet_distance", "The model that is best by this metric is kept in output_dir/best.", free=True
+    )
     logging_steps: int = option(10, "Report losses every this many steps.", free=True)
     logging_dir: str = option("logs", "Folder of the tracker's logs, inside output_dir.", free=True)
     report_to: str = option(
@@ -157,7 +170,15 @@ class RunArguments:
                 raise ValueError(f"`--{name}` is required.")
         check_at_least(self, 1, "checkpointing_steps", "checkpoints_total_limit", "num_validation_images")
         check_at_least(self, 1, "logging_steps", "distributed_timeout")
-        check_at_least(self, 0, "validation_steps", "save_model_steps")
+        check_at_least(self, 0, "validation_steps", "save_model_steps", "evaluation_steps")
+        check_at_least(self, 10, "evaluation_samples")
+        if self.evaluation_features is not None and self.evaluation_features not in FEATURES:
+            raise ValueError(f"`--evaluation_features` must be one of {FEATURES}, got {self.evaluation_features!r}.")
+        if self.evaluation_steps and self.evaluation_features is None:
+            raise ValueError(
+                "`--evaluation_features` must name a network for `--evaluation_steps`, got none. Take 'efficientnet-lite0' "
+                "for photographs and drawings, 'mnist' for digits, or 'fashion-mnist'."
+            )
 
 
 @dataclass
@@ -298,4 +319,4 @@ def is_local(name: str, value: Any) -> bool:
     """
     if name not in _NAMES_OR_PATHS or value is None or value in _BUILT_IN_DATA:
         return name in LOCAL_OPTIONS
-    return value.startswith((".", "/", "~")) or "\\" in value or value.count("/") > 1 or Path(value).exists()
+    return is_place(value)

@@ -58,12 +58,12 @@ class Trainer:
 
     Attributes:
         on_start (`Callable[[int], None]`, *optional*): Called in the main process with the number of the first step.
-        on_save_model (`Callable[[int], None]`, *optional*):
-            Called in the main process every `save_model_steps` steps, while the generator holds the averaged weights.
+        on_average (`list[tuple[int, Callable[[], None]]]`):
+            Each is called in all processes every so many steps, while the generator holds the averaged weights in
+            evaluation mode; never with 0 steps.
     """
 
     on_start: Callable[[int], None] | None = None
-    on_save_model: Callable[[int], None] | None = None
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class Trainer:
             data.samples_per_step,
             data_identity(data.dataset),
         )
+        self.on_average: list[tuple[int, Callable[[], None]]] = []
         self.saved = (0, 0)
         self.stop: list[str] = []
         self._stop_agreed = False
@@ -231,8 +232,10 @@ class Trainer:
                     self._log(logs, progress)
                 if run.validation_steps and state.step % run.validation_steps == 0:
                     self._save_samples()
-                if run.save_model_steps and state.step % run.save_model_steps == 0:
-                    self._save_model()
+                for steps_between, act in self.on_average:
+                    if steps_between and state.step % steps_between == 0:
+                        with averaged_weights(self.networks["generator"], self.ema):
+                            act()
                 if state.step % run.checkpointing_steps == 0:
                     self._save_checkpoint()
         if self.saved != (state.step, state.half_steps):
@@ -374,11 +377,6 @@ class Trainer:
             save_checkpoint(self.state, run.output_dir, run.checkpoints_total_limit)
         self.saved = (self.state.step, self.state.half_steps)
         self.accelerator.wait_for_everyone()
-
-    def _save_model(self) -> None:
-        if self.on_save_model is not None and self.accelerator.is_main_process:
-            with averaged_weights(self.networks["generator"], self.ema):
-                self.on_save_model(self.state.step)
 
     def _save_samples(self) -> None:
         """A grid of samples from the averaged weights."""

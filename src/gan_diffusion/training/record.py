@@ -30,9 +30,10 @@ _HEADER = f"""\
 # It names folders of this machine, so .gitignore keeps it out of repositories and of uploads to the Hub.
 """
 # What is in the folder of a run and does not belong to the model. The Hub's client leaves it out of an upload too.
-_NOT_PUBLISHED = f"{RECORD_NAME}\nrun.log\nlogs/\nsamples/\ncheckpoint-*/\nmodel-*/\n"
+_NOT_PUBLISHED = f"{RECORD_NAME}\nrun.log\nlogs/\nsamples/\ncheckpoint-*/\nmodel-*/\nbest/\n"
 _PLACEHOLDERS = {
     "dataset_name": "path/to/data", "train_data_dir": "path/to/data", "pretrained": "path/to/model",
+    "evaluation_feature_weights": "path/to/weights",
 }  # fmt: skip
 
 

@@ -22,6 +22,7 @@ from ..publishing import save_repository
 from ..recipes import Recipe
 from .accelerator import make_accelerator
 from .arguments import TrainingArguments
+from .evaluations import BEST, Evaluations
 from .loop import Trainer
 from .objectives.base import Objective
 from .pretrained import load_pretrained
@@ -110,10 +111,14 @@ class TrainingRun:
         output_dir = Path(self.arguments.run.output_dir)
         with run_folder(output_dir):
             trainer = Trainer(objective, pipeline, self.data, self.arguments, self.accelerator)
+            run, is_main = self.arguments.run, self.accelerator.is_main_process
+            evaluations = (
+                Evaluations(self.arguments, self.data.dataset, self.accelerator) if run.evaluation_steps else None
+            )
 
-            def save(folder: Path) -> None:
+            def save(folder: Path, measured: dict[str, float] | None = None) -> None:
                 record = Recipe.load(output_dir / RECORD_NAME).record
-                training, measurements = self.arguments.recipe_settings(), trainer.measurements()
+                training, measurements = self.arguments.recipe_settings(), trainer.measurements() | (measured or {})
                 save_repository(
                     folder, pipeline, self.discriminator, self.recipe, training, measurements, record=record
                 )
@@ -123,9 +128,21 @@ class TrainingRun:
                 # Only now: a checkpoint of other data or settings has not been found.
                 write_record(output_dir, self.record, self.start, step)
                 _save_account(self.data, self.generator.sample_shape, output_dir)
+                if evaluations is not None:
+                    evaluations.start(step)
+
+            def save_model() -> None:
+                if is_main:
+                    save(output_dir / f"model-{trainer.state.step}")
+
+            def evaluate() -> None:
+                if evaluations is not None:
+                    result = evaluations.measure(pipeline)
+                    if is_main and evaluations.record(result, trainer.state):
+                        save(output_dir / BEST, result.measurements())
 
             trainer.on_start = start
-            trainer.on_save_model = lambda step: save(output_dir / f"model-{step}")
+            trainer.on_average = [(run.save_model_steps, save_model), (run.evaluation_steps, evaluate)]
             complete = trainer.train()
             if complete and self.accelerator.is_main_process:
                 save(output_dir)

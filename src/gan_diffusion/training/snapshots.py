@@ -20,22 +20,23 @@ from torch import nn
 @contextmanager
 def averaged_weights(network: nn.Module, ema: EMAModel | None) -> Iterator[None]:
     """
-    Puts the moving average into a network for a while.
+    Puts the moving average into a network for a while, in evaluation mode.
 
     Args:
         network (`nn.Module`): The network.
-        ema (`EMAModel`, *optional*): Its moving average; without one the network stays as it is.
+        ema (`EMAModel`, *optional*): Its moving average; without one the network keeps its weights.
     """
-    if ema is None:
-        yield
-        return
-    parameters = list(network.parameters())
-    ema.store(parameters)
-    ema.copy_to(parameters)
+    parameters, was_training = list(network.parameters()), network.training
+    network.eval()
+    if ema is not None:
+        ema.store(parameters)
+        ema.copy_to(parameters)
     try:
         yield
     finally:
-        ema.restore(parameters)
+        if ema is not None:
+            ema.restore(parameters)
+        network.train(was_training)
 
 
 @torch.no_grad()
@@ -44,7 +45,8 @@ def draw_samples(pipeline: DiffusionPipeline, count: int, seed: int) -> np.ndarr
     Draws images from the same noise every time.
 
     Args:
-        pipeline ([`DiffusionPipeline`]): Of images. A class-conditional one draws its classes in turn.
+        pipeline ([`DiffusionPipeline`]):
+            Of images, with a generator in evaluation mode. A class-conditional one draws its classes in turn.
         count (`int`): Number of images.
         seed (`int`): Seed of the noise.
 
@@ -55,15 +57,10 @@ def draw_samples(pipeline: DiffusionPipeline, count: int, seed: int) -> np.ndarr
     num_classes = network.config.get("num_class_embeds")
     labels = {} if num_classes is None else {"class_labels": torch.arange(count) % num_classes}
     pipeline.set_progress_bar_config(disable=True)
-    was_training = network.training
-    network.eval()
-    try:
-        generator = torch.Generator().manual_seed(seed)
-        return pipeline(  # pyright: ignore[reportCallIssue] (the base class has no `__call__`)
-            count, **labels, generator=generator, output_type="np"
-        ).images
-    finally:
-        network.train(was_training)
+    generator = torch.Generator().manual_seed(seed)
+    return pipeline(  # pyright: ignore[reportCallIssue] (the base class has no `__call__`)
+        count, **labels, generator=generator, output_type="np"
+    ).images
 
 
 def save_samples(images: np.ndarray, folder: Path, step: int, accelerator: Accelerator) -> None:
