@@ -165,7 +165,11 @@ class Objective(ABC):
         return self.augmentation.adapt(step)
 
     def state_dict(self) -> dict:
-        """What a resumed run needs beyond the networks. Every process calls it, so it may gather from all of them."""
+        """
+        What a resumed run needs beyond the networks. A subclass with more state adds to it.
+
+        Every process calls it, so it may gather from all of them.
+        """
         return {"augmentation": self.augmentation.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:

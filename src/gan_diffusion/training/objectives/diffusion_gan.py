@@ -180,8 +180,10 @@ class DiffusionGANObjective(Objective):
         return self.scheduler.add_noise(batch.samples, draws.real_noise, draws.real_timesteps, flip=batch.flip)
 
     def _follow_noise(self) -> dict[str, float]:
-        is_adaptive = isinstance(self.augmentation, AdaptiveAugmentation)
-        return self.augmentation.follow(self.scheduler.p) if is_adaptive else {}
+        """Hands p to an adaptive augmentation. Returns numbers to report."""
+        if isinstance(self.augmentation, AdaptiveAugmentation):
+            return self.augmentation.follow(self.scheduler.p)
+        return {}
 
     def discriminator_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """
