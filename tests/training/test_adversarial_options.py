@@ -2,7 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Options of loss, augmentation and instance discrimination, from the command line to the objective."""
 
+import copy
+
 import pytest
+import torch
 from test_trainer import fresh_accelerate, start, trainer  # noqa: F401
 
 from gan_diffusion.training import METHODS, AdaptiveAugmentation, Augmentation, DiffAugmentation, InsGenObjective
@@ -89,3 +92,29 @@ def test_the_heads_have_learning_rates_of_their_own(start):  # noqa: F811
         for name, rate, k in (("discriminator", 0.0017, 16), ("real_head", 0.0017, 16), ("fake_head", 0.003, 4)):
             assert groups[name]["lr"] == pytest.approx(floor or rate * k / (k + 1))
             assert groups[name]["betas"] == pytest.approx((0.5 ** (k / (k + 1)), 0.9 ** (k / (k + 1))))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bfloat16_trains_with_all_of_it(start, method):  # noqa: F811
+    """A relative loss, R1 and R2, an augmentation and, in Diffusion-GAN, heads whose comparisons stay in float32."""
+    options = (
+        "--adversarial_loss",
+        "relativistic",
+        "--r1_gamma",
+        "0.1",
+        "--r2_gamma",
+        "0.1",
+        "--augmentation",
+        "diff",
+    )
+    run = start(method, *options, "--mixed_precision", "bf16", "--max_train_steps", "2")
+    training = trainer(run, method)
+    before = {name: copy.deepcopy(network.state_dict()) for name, network in training.networks.items()}
+    assert training.train()
+    for name, network in training.networks.items():
+        after = network.state_dict()
+        assert all(value.isfinite().all() and value.dtype == torch.float32 for value in after.values())
+        assert any(not torch.equal(value, before[name][key]) for key, value in after.items()), name
+    assert set(training.networks) == {"generator", "discriminator"} | (
+        {"real_head", "fake_head", "discriminator_average"} if method == "diffusion-gan" else set()
+    )

@@ -30,8 +30,8 @@ class ContrastiveOutput(BaseOutput):
     """
 
     logits: Tensor
-    momentum_keys: Tensor
-    momentum_queries: Tensor
+    momentum_keys: Tensor | None = None  # never, but accelerate copies outputs by their first field
+    momentum_queries: Tensor | None = None
 
 
 class ContrastiveHead(Network):

@@ -141,8 +141,8 @@ class InsGenObjective(DiffusionGANObjective):
         """Adapts the noise when it is time, and moves the average of the discriminator."""
         logs = super().finish_step(step)
         # Last, because a step that fails here is finished again from where it was.
-        average = list(self.networks["discriminator_average"].parameters())
-        torch._foreach_lerp_(average, list(self.discriminator.parameters()), 1 - self.average_momentum)
+        average: list[torch.Tensor] = [*self.networks["discriminator_average"].parameters()]
+        torch._foreach_lerp_(average, [*self.discriminator.parameters()], 1 - self.average_momentum)
         return logs
 
 
