@@ -22,6 +22,9 @@ PUBLISHED_PARAMETERS = {
     "diffusion-stylegan2-lsun-bedroom-256": (24_767_458, 26_365_504),
     "diffusion-stylegan2-lsun-church-256": (24_767_458, 26_365_504),
     "diffusion-stylegan2-ffhq-1024": (30_370_060, 31_376_928),
+    "diffusion-insgen-afhqcat-512": (30_276_583, 29_246_016),
+    "diffusion-insgen-afhqdog-512": (30_276_583, 29_246_016),
+    "diffusion-insgen-afhqwild-512": (30_276_583, 29_246_016),
 }
 PROPOSED = {"spi-gan-cifar10", "spi-gan-celebahq-256", "spi-gan-lsun-church-256"}
 SMALL = {

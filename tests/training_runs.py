@@ -24,7 +24,8 @@ METHODS = {
             "generator": {"base_channels": 8, "layers_per_block": 1, "channel_multipliers": [1, 1], "dropout": 0.1},
             "discriminator": {"hidden_dim": 8},
         },
-        "r1_interval: 2\nema_decay: 0.9\n",
+        "r1_interval: 2\nr2_gamma: 0.02\naugmentation: adaptive\naugmentation_kimg: 0.1\naugmentation_target: -0.9\n"
+        "ema_decay: 0.9\n",
     ),
     "diffusion-gan": (
         {
@@ -33,11 +34,12 @@ METHODS = {
             "scheduler": {"update_interval": 2, "adaptation_kimg": 0.1, "discriminator_target": -0.9},
         },
         "r1_interval: 2\npath_length_weight: 2.0\npath_length_interval: 2\nstyle_mixing_probability: 0.5\n"
-        "ema_kimg: 0.05\nema_rampup: 0.5\n",
+        "augmentation: adaptive\ninstance_discrimination: true\nqueue_size: 40\nema_kimg: 0.05\nema_rampup: 0.5\n",
     ),
     "spi-gan": (
         {"generator": {"channel_max": 8, "w_dim": 8, "mapping_dim": 8}, "discriminator": {"channel_max": 8}},
-        "r1_interval: 2\naugmentation: adaptive\naugmentation_kimg: 0.1\naugmentation_target: -0.9\nema_decay: 0.9\n",
+        "r1_interval: 2\nr2_gamma: 0.01\nadversarial_loss: relativistic\naugmentation: adaptive\n"
+        "augmentation_kimg: 0.1\naugmentation_target: -0.9\nema_decay: 0.9\n",
     ),
 }
 

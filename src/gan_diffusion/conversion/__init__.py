@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .checkpoint import OfficialCheckpoint, load_official_checkpoint
+from .contrastive import contrastive_head_key_map, convert_contrastive_head, export_contrastive_head
 from .ddgan import (
     convert_ddgan_discriminator,
     convert_ddgan_generator,
@@ -23,6 +24,8 @@ from .stylegan2 import (
 
 __all__ = [
     "OfficialCheckpoint",
+    "contrastive_head_key_map",
+    "convert_contrastive_head",
     "convert_ddgan_discriminator",
     "convert_ddgan_generator",
     "convert_stylegan2_discriminator",
@@ -30,6 +33,7 @@ __all__ = [
     "ddgan_discriminator_key_map",
     "ddgan_generator_key_map",
     "ddgan_generator_modules",
+    "export_contrastive_head",
     "export_ddgan_discriminator",
     "export_ddgan_generator",
     "export_stylegan2_discriminator",

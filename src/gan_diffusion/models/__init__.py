@@ -1,7 +1,14 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-from .discriminators import DDGANDiscriminator, MLPDiscriminator, SPIGANDiscriminator, StyleGAN2Discriminator
+from .discriminators import (
+    ContrastiveHead,
+    ContrastiveOutput,
+    DDGANDiscriminator,
+    MLPDiscriminator,
+    SPIGANDiscriminator,
+    StyleGAN2Discriminator,
+)
 from .generators import (
     LatentMLPGenerator,
     MLPGenerator,
@@ -15,6 +22,8 @@ from .outputs import DiscriminatorOutput, GeneratorOutput
 
 
 __all__ = [
+    "ContrastiveHead",
+    "ContrastiveOutput",
     "DDGANDiscriminator",
     "DiscriminatorOutput",
     "GeneratorOutput",

@@ -29,6 +29,8 @@ class DiscriminatorOutput(BaseOutput):
 
     Args:
         logits (`torch.Tensor` of shape (B, 1)): What it says of each sample; positive means real.
+        features (`torch.Tensor` of shape (B, C, H, W), *optional*): Its last features, where they were asked for.
     """
 
     logits: Tensor
+    features: Tensor | None = None

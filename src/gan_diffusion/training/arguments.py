@@ -250,6 +250,14 @@ class DiffusionGANArguments(AdversarialArguments):
     augmentation_max_p: float = option(
         0.25, "For 'adaptive', whose probability is the p of the noise, its largest value in [0, 1]."
     )
+    instance_discrimination: bool = option(
+        False, "Have the discriminator tell single images apart as well, as in InsGen (arXiv 2106.04566)."
+    )
+    queue_size: int | None = option(
+        None,
+        "For instance_discrimination, the number of images that an image is compared with. Default: 5 % of the training "
+        "images, twice that with random_flip.",
+    )
 
 
 @dataclass

@@ -42,9 +42,9 @@ def export_checkpoint(checkpoint: str | Path, output_dir: str | Path) -> None:
 def _export(recipe: Recipe, content: dict[str, Any], manifest: Manifest, output_dir: Path) -> None:
     record, parts = recipe.record or {}, content["parts"]
     components = {name: recipe.build(name) for name in ("generator", "discriminator", "scheduler")}
-    for name, config in content["configs"].items():
+    for name in components:  # An objective may have networks of its own beside them.
         recorded = {key: value for key, value in recipe.config(name).items() if not key.startswith("_")}
-        if recorded != config:
+        if recorded != content["configs"].get(name):
             raise ValueError(
                 f"`checkpoint` must be of the run that {RECORD_NAME} beside it describes, got one with another {name}. "
                 "It is of an earlier run in the same folder."

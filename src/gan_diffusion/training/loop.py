@@ -112,7 +112,9 @@ class Trainer:
             network.to(self.accelerator.device)
             if self._makes_images:
                 network.to(memory_format=torch.channels_last)
-            self.objective.networks[name] = self.accelerator.prepare(network)
+            # Where nothing learns, as in a moving average, there is nothing to distribute.
+            learns = any(parameter.requires_grad for parameter in network.parameters())
+            self.objective.networks[name] = self.accelerator.prepare_model(network, evaluation_mode=not learns)
 
     def _parts(self) -> dict[str, Any]:
         """What a checkpoint holds."""

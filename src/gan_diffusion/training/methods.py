@@ -14,11 +14,15 @@ from ..registry import load_class
 from .arguments import DDGANArguments, DiffusionGANArguments, SPIGANArguments, TrainingArguments
 from .augmentation import AdaptiveAugmentation
 from .diff_augment import DiffAugmentation
-from .objectives import DDGANObjective, DiffusionGANObjective, Objective, SPIGANObjective
+from .objectives import DDGANObjective, DiffusionGANObjective, InsGenObjective, Objective, SPIGANObjective
 from .parsing import parse_arguments
 from .run import TrainingRun, preview
 from .run_folder import logged_output, run_folder
 from .signals import end_with_launcher
+
+
+# Of the training images, in the reference implementation of InsGen.
+_QUEUE_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,25 @@ def _ddgan(run: TrainingRun) -> DDGANObjective:
 
 
 def _diffusion_gan(run: TrainingRun) -> DiffusionGANObjective:
-    latent_dim = run.generator.config.latent_dim
-    return DiffusionGANObjective(run.generator, run.discriminator, run.scheduler, latent_dim, **_options(run))
+    parts = (run.generator, run.discriminator, run.scheduler, run.generator.config.latent_dim)
+    options = _options(run)
+    has_instances, queue_size = options.pop("instance_discrimination"), options.pop("queue_size")
+    if not has_instances:
+        return DiffusionGANObjective(*parts, **options)
+    return InsGenObjective(*parts, queue_size=_queue_size(run, queue_size), **options)
+
+
+def _queue_size(run: TrainingRun, size: int | None) -> int:
+    """Number of keys in a queue: a share of the images, where an image and its mirror image are two."""
+    views = 2 if run.arguments.data.random_flip else 1
+    images = len(run.data.dataset)
+    if size is None:
+        size = views * int(_QUEUE_SHARE * images)
+    if not 1 <= size <= views * images:
+        raise ValueError(
+            f"`--queue_size` must lie in [1, {views * images}], the number of training images, got {size}."
+        )
+    return size
 
 
 def _spi_gan(run: TrainingRun) -> SPIGANObjective:

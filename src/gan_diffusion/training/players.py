@@ -43,12 +43,18 @@ class PlayerState:
         accelerator: Accelerator,
     ):
         self.player = player
-        self.networks = {name: networks[name] for name in player.networks}
+        members = (player, *player.partners)
+        self.networks = {name: networks[name] for each in members for name in each.networks}
         self.options = options
         self.accelerator = accelerator
-        rate = options.learning_rate_g if player.learning_rate == "generator" else options.learning_rate_d
-        self.learning_rate, betas = lazy_adam(rate, (options.adam_beta1, options.adam_beta2), player.lazy_interval)
-        adam = torch.optim.Adam(self._parameters(), self.learning_rate, betas, options.adam_epsilon, fused=True)
+        groups, self.learning_rates = [], []
+        for each in members:
+            rate = options.learning_rate_g if each.learning_rate == "generator" else options.learning_rate_d
+            rate, betas = lazy_adam(rate, (options.adam_beta1, options.adam_beta2), each.lazy_interval)
+            parameters = [parameter for name in each.networks for parameter in networks[name].parameters()]
+            groups.append({"params": parameters, "lr": rate, "betas": betas})
+            self.learning_rates.append(rate)
+        adam = torch.optim.Adam(groups, eps=options.adam_epsilon, fused=True)
         self.optimizer: Any = accelerator.prepare(adam)
         self.skipped = 0
 
@@ -59,9 +65,9 @@ class PlayerState:
         """Learning rate of a step out of `max_steps`."""
         if self.options.lr_scheduler == "constant":
             return
-        floor = min(self.options.lr_eta_min / self.learning_rate, 1.0) if self.learning_rate else 1.0
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * cosine_factor(step, max_steps, floor)
+        for group, rate in zip(self.optimizer.param_groups, self.learning_rates, strict=True):
+            floor = min(self.options.lr_eta_min / rate, 1.0) if rate else 1.0
+            group["lr"] = rate * cosine_factor(step, max_steps, floor)
 
     def clip(self) -> torch.Tensor:
         """Clips the gradients if that was asked for. Gives the norm that they had, which shows what is not finite."""

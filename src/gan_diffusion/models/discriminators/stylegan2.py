@@ -93,13 +93,19 @@ class StyleGAN2Discriminator(Network):
             width, self.trunk.out_size, out_features, stddev_group_size, num_stddev_channels, activation_clamp
         )
 
+    @property
+    def feature_channels(self) -> int:
+        """Channels of the features that it can return beside the logits."""
+        return self.trunk.out_channels
+
     def forward(
         self,
         sample: Tensor,
         timestep: Tensor | int | float | None,
         class_labels: Tensor | None = None,
         return_dict: bool = True,
-    ) -> DiscriminatorOutput | tuple[Tensor]:
+        return_features: bool = False,
+    ) -> DiscriminatorOutput | tuple[Tensor, ...]:
         """
         Judges diffused images.
 
@@ -110,9 +116,12 @@ class StyleGAN2Discriminator(Network):
             class_labels (`torch.Tensor` of shape (B,), *optional*):
                 Integer labels, for a class-conditional discriminator.
             return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
+            return_features (`bool`, defaults to `False`): Whether to return the features too.
 
         Returns:
-            [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
+            [`DiscriminatorOutput`] or `tuple`:
+                the logits as `.logits`, (B, 1), where positive means real; if asked for, the features of the last
+                level as `.features`, (B, `feature_channels`, H, W), which do not depend on timestep and label.
 
         Raises:
             ValueError: If a shape is not as described, the timestep is missing, or class labels are missing,
@@ -128,8 +137,11 @@ class StyleGAN2Discriminator(Network):
         else:
             timestep = expand_timesteps(timestep, batch_size, sample.device)
 
-        logits = self.epilogue(self.trunk(sample))
+        features = self.trunk(sample)
+        logits = self.epilogue(features)
         if self.mapping is not None:
             condition = self.mapping(timestep, class_labels, logits.dtype)
             logits = (logits * condition).sum(dim=1, keepdim=True) / math.sqrt(condition.shape[1])
-        return DiscriminatorOutput(logits=logits) if return_dict else (logits,)
+        if not return_dict:
+            return (logits, features) if return_features else (logits,)
+        return DiscriminatorOutput(logits=logits, features=features if return_features else None)

@@ -4,6 +4,7 @@
 from .base import HalfStep, Objective, Player, StepOutput
 from .ddgan import DDGANDraws, DDGANObjective
 from .diffusion_gan import DiffusionGANDraws, DiffusionGANObjective
+from .insgen import InsGenObjective
 from .spi_gan import SPIGANDraws, SPIGANObjective
 
 
@@ -13,6 +14,7 @@ __all__ = [
     "DiffusionGANDraws",
     "DiffusionGANObjective",
     "HalfStep",
+    "InsGenObjective",
     "Objective",
     "Player",
     "SPIGANDraws",

@@ -51,11 +51,15 @@ class Player:
         lazy_interval (`int`, *optional*):
             k, if a half-step every k steps gives this player one optimiser step more: its Adam is adapted to that, see
             [`~training.schedules.lazy_adam`].
+        partners (`tuple[Player, ...]`, defaults to `()`):
+            Players that learn in this one's half-steps, from the same gradients and with the same optimiser, but at
+            rates of their own.
     """
 
     networks: tuple[str, ...]
     learning_rate: Literal["generator", "discriminator"] = "discriminator"
     lazy_interval: int | None = None
+    partners: tuple["Player", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,7 +165,11 @@ class Objective(ABC):
         return self.augmentation.adapt(step)
 
     def state_dict(self) -> dict:
-        """What a resumed run needs beyond the networks. Every process calls it, so it may gather from all of them."""
+        """
+        What a resumed run needs beyond the networks. A subclass with more state adds to it.
+
+        Every process calls it, so it may gather from all of them.
+        """
         return {"augmentation": self.augmentation.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
@@ -182,6 +190,15 @@ def check_ranges(*ranges: tuple[str, float, float, float]) -> None:
     for name, value, low, high in ranges:
         if not low <= value <= high or value == math.inf:
             raise ValueError(f"`{name}` must lie in [{low}, {high}], got {value}.")
+
+
+def of_all_processes(value: torch.Tensor) -> torch.Tensor:
+    """Detached rows of all processes of a distributed run, in their order. Each has as many."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return value
+    parts = [torch.empty_like(value) for _ in range(torch.distributed.get_world_size())]
+    torch.distributed.all_gather(parts, value.contiguous())
+    return torch.cat(parts)
 
 
 def mean_of_processes(value: torch.Tensor) -> float:

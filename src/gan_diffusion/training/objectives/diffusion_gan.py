@@ -180,8 +180,10 @@ class DiffusionGANObjective(Objective):
         return self.scheduler.add_noise(batch.samples, draws.real_noise, draws.real_timesteps, flip=batch.flip)
 
     def _follow_noise(self) -> dict[str, float]:
-        is_adaptive = isinstance(self.augmentation, AdaptiveAugmentation)
-        return self.augmentation.follow(self.scheduler.p) if is_adaptive else {}
+        """Hands p to an adaptive augmentation. Returns numbers to report."""
+        if isinstance(self.augmentation, AdaptiveAugmentation):
+            return self.augmentation.follow(self.scheduler.p)
+        return {}
 
     def discriminator_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """
@@ -196,12 +198,20 @@ class DiffusionGANObjective(Objective):
         """
         draws = draws or self.draw(batch)
         with torch.no_grad():
-            fake = self._diffuse(self._generate(draws, batch.condition).sample, draws.fake_noise, draws.fake_timesteps)
+            fake = self._generate(draws, batch.condition).sample
+        return StepOutput.from_terms(self._discriminator_terms(batch, fake, draws))
+
+    def _discriminator_terms(
+        self, batch: Batch, fake: torch.Tensor, draws: DiffusionGANDraws
+    ) -> dict[str, torch.Tensor]:
+        """Terms of the discriminator's loss on real and on given generated samples."""
+        with torch.no_grad():
+            fake = self._diffuse(fake, draws.fake_noise, draws.fake_timesteps)
             real = self._diffuse_real(batch, draws)
         fake_logits = self.discriminator(fake, draws.fake_timesteps, **batch.condition).logits
         real_logits = self.discriminator(real, draws.real_timesteps, **batch.condition).logits
         self.scheduler.observe(self.adversarial_loss.real_margins(real_logits, fake_logits))
-        return StepOutput.from_terms(self.adversarial_loss.discriminator_terms(real_logits, fake_logits))
+        return self.adversarial_loss.discriminator_terms(real_logits, fake_logits)
 
     def gradient_penalty_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """R1 on the clean real samples and R2 on generated ones, times their interval. Arguments as above."""
@@ -227,15 +237,19 @@ class DiffusionGANObjective(Objective):
     def generator_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """Loss of the generator through the noise, with the discriminator frozen. Arguments as above."""
         draws = draws or self.draw(batch)
-        fake = self._diffuse(self._generate(draws, batch.condition).sample, draws.fake_noise, draws.fake_timesteps)
+        fake = self._generate(draws, batch.condition).sample
+        return StepOutput.from_terms(self._generator_terms(batch, fake, draws))
+
+    def _generator_terms(self, batch: Batch, fake: torch.Tensor, draws: DiffusionGANDraws) -> dict[str, torch.Tensor]:
+        """Terms of the generator's loss on its samples."""
+        fake = self._diffuse(fake, draws.fake_noise, draws.fake_timesteps)
         real_logits = None
         with frozen(self.discriminator) as discriminator:
             fake_logits = discriminator(fake, draws.fake_timesteps, **batch.condition).logits
             if self.adversarial_loss.is_relative:
                 real = self._diffuse_real(batch, draws)
                 real_logits = discriminator(real, draws.real_timesteps, **batch.condition).logits
-        loss = self.adversarial_loss.generator_loss(fake_logits, real_logits)
-        return StepOutput(loss, {"loss_g": loss.detach()})
+        return {"loss_g": self.adversarial_loss.generator_loss(fake_logits, real_logits)}
 
     def path_length_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """Path-length regularisation on part of the batch, times its interval. Arguments as above."""
