@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .models.discriminators.mlp import MLPDiscriminator
     from .models.discriminators.spi_gan import SPIGANDiscriminator
     from .models.discriminators.stylegan2 import StyleGAN2Discriminator
+    from .models.generators.fastgan import FastGANGenerator
     from .models.generators.latent_mlp import LatentMLPGenerator
     from .models.generators.mlp import MLPGenerator
     from .models.generators.ncsnpp import NCSNppGenerator

@@ -14,6 +14,7 @@ from diffusers.training_utils import EMAModel
 
 from gan_diffusion import (
     DDGANDiscriminator,
+    FastGANGenerator,
     LatentMLPGenerator,
     MLPDiscriminator,
     MLPGenerator,
@@ -55,6 +56,11 @@ NETWORKS = {
         StyleGAN2Generator,
         PYRAMID | {"latent_dim": 6, "w_dim": 10, "num_mapping_layers": 2},
         lambda b: {"latent": normal(b, 6), "noise_mode": "const"},
+    ),
+    "fastgan": (
+        FastGANGenerator,
+        {"sample_size": 64, "latent_dim": 6, "base_channels": 4, "lite": True, "num_class_embeds": 3},
+        lambda b: {"latent": normal(b, 6)},
     ),
     "spi_gan": (
         SPIGANGenerator,
@@ -222,8 +228,8 @@ class TestSaving:
 class TestTraining:
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_mixed_precision_as_accelerate_wraps_it(self, network, name, dtype):
-        expected = run(network, name)
         network.train()
+        expected = run(copy.deepcopy(network), name)  # a copy, as batch norm changes in training mode
         forward = convert_outputs_to_fp32(torch.autocast("cpu", dtype=dtype)(network.forward))
         output = forward(**make_inputs(name))
         assert all(value.dtype == torch.float32 for value in output.values())

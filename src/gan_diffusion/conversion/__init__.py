@@ -11,6 +11,7 @@ from .ddgan import (
     export_ddgan_discriminator,
     export_ddgan_generator,
 )
+from .projected import convert_fastgan_generator, export_fastgan_generator, fastgan_generator_key_map
 from .stylegan2 import (
     convert_stylegan2_discriminator,
     convert_stylegan2_generator,
@@ -25,6 +26,7 @@ __all__ = [
     "OfficialCheckpoint",
     "convert_ddgan_discriminator",
     "convert_ddgan_generator",
+    "convert_fastgan_generator",
     "convert_stylegan2_discriminator",
     "convert_stylegan2_generator",
     "ddgan_discriminator_key_map",
@@ -32,8 +34,10 @@ __all__ = [
     "ddgan_generator_modules",
     "export_ddgan_discriminator",
     "export_ddgan_generator",
+    "export_fastgan_generator",
     "export_stylegan2_discriminator",
     "export_stylegan2_generator",
+    "fastgan_generator_key_map",
     "load_official_checkpoint",
     "stylegan2_discriminator_key_map",
     "stylegan2_generator_key_map",

@@ -3,6 +3,7 @@
 
 from .discriminators import DDGANDiscriminator, MLPDiscriminator, SPIGANDiscriminator, StyleGAN2Discriminator
 from .generators import (
+    FastGANGenerator,
     LatentMLPGenerator,
     MLPGenerator,
     NCSNppGenerator,
@@ -17,6 +18,7 @@ from .outputs import DiscriminatorOutput, GeneratorOutput
 __all__ = [
     "DDGANDiscriminator",
     "DiscriminatorOutput",
+    "FastGANGenerator",
     "GeneratorOutput",
     "LatentMLPGenerator",
     "MLPDiscriminator",
