@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from gan_diffusion.conversion.key_maps import load_by_key_map
-from gan_diffusion.conversion.projected import fastgan_generator_key_map
+from gan_diffusion.conversion.projected import fastgan_generator_key_map, projected_head_key_map
+from gan_diffusion.models.discriminators.projected_blocks import ProjectedHead
 from gan_diffusion.models.generators.fastgan import FastGANGenerator
 
 
@@ -67,3 +68,15 @@ def golden_fastgan(sample_size: int, lite: bool, num_classes: int | None = None)
     options = {"latent_dim": 16, "base_channels": 8, "num_class_embeds": num_classes}
     generator = FastGANGenerator(sample_size, lite=lite, **options)
     return fill(generator, fastgan_generator_key_map(generator)).eval()
+
+
+def golden_head(name: str) -> ProjectedHead:
+    """A head of `projected_heads`, in float64 and evaluation mode."""
+    options = {
+        "disc": {},
+        "disc_sep": {"separable": True},
+        "disc_patch": {"patch": True},
+        "disc_cond": {"num_class_embeds": 10, "class_embed_dim": 5, "condition_dim": 6},
+    }
+    head = ProjectedHead([4, 8] if name == "disc_patch" else [4, 8, 8], **options[name])
+    return fill(head, projected_head_key_map(head), f"{name}.").eval()

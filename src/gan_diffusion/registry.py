@@ -30,6 +30,7 @@ MODULE_OF = {
     "DDGANDiscriminator": "models.discriminators.ddgan",
     "DiffusedDiscriminator": "models.discriminators.diffused",
     "MLPDiscriminator": "models.discriminators.mlp",
+    "ProjectedDiscriminator": "models.discriminators.projected",
     "SPIGANDiscriminator": "models.discriminators.spi_gan",
     "StyleGAN2Discriminator": "models.discriminators.stylegan2",
 }

@@ -11,6 +11,7 @@ import torch
 from accelerate import cpu_offload, disk_offload, dispatch_model
 from accelerate.utils import convert_outputs_to_fp32
 from diffusers.training_utils import EMAModel
+from tiny_features import TINY
 
 from gan_diffusion import (
     DDGANDiscriminator,
@@ -19,6 +20,7 @@ from gan_diffusion import (
     MLPDiscriminator,
     MLPGenerator,
     NCSNppGenerator,
+    ProjectedDiscriminator,
     SPIGANDiscriminator,
     SPIGANGenerator,
     StyleGAN2Discriminator,
@@ -85,6 +87,11 @@ NETWORKS = {
         PYRAMID | {"position_embed_dim": 8, "projection": True},
         lambda b: {"sample": normal(b, 3, 12, 24), "u": torch.rand(b)},
     ),
+    "projected_d": (
+        ProjectedDiscriminator,
+        TINY | {"num_class_embeds": 3, "timestep_embedding": "sinusoidal"},
+        lambda b: states(b, 3, 12, 24),
+    ),
     "mlp_d": (MLPDiscriminator, VECTORS, lambda b: states(b, 2) | {"noisier_sample": normal(b, 2)}),
 }
 CHECKPOINTED = ("ncsnpp", "stylegan2", "spi_gan", "spi_gan_vectors")
@@ -97,6 +104,8 @@ def make_network(name):
     for parameter in network.parameters():  # fresh networks output almost nothing, or do not see some inputs
         if parameter.abs().max() < 1e-3:
             torch.nn.init.normal_(parameter, std=0.1)
+    if isinstance(network, ProjectedDiscriminator):
+        network.load_features()  # not inside a compiled network
     return network.eval()
 
 
@@ -151,7 +160,8 @@ class TestOutputs:
 
     def test_shape(self, network, name):
         value = run(network, name)
-        shape = (1,) if name.endswith("_d") else network.sample_shape
+        logits = {"projected_d": 2 * 3 * 9}  # of its two heads
+        shape = (logits.get(name, 1),) if name.endswith("_d") else network.sample_shape
         assert value.shape == (4, *shape) and value.isfinite().all()
 
     def test_deterministic(self, network, name):

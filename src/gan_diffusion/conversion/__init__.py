@@ -11,7 +11,14 @@ from .ddgan import (
     export_ddgan_discriminator,
     export_ddgan_generator,
 )
-from .projected import convert_fastgan_generator, export_fastgan_generator, fastgan_generator_key_map
+from .projected import (
+    convert_fastgan_generator,
+    convert_projected_discriminator,
+    export_fastgan_generator,
+    export_projected_discriminator,
+    fastgan_generator_key_map,
+    projected_discriminator_key_map,
+)
 from .stylegan2 import (
     convert_stylegan2_discriminator,
     convert_stylegan2_generator,
@@ -27,6 +34,7 @@ __all__ = [
     "convert_ddgan_discriminator",
     "convert_ddgan_generator",
     "convert_fastgan_generator",
+    "convert_projected_discriminator",
     "convert_stylegan2_discriminator",
     "convert_stylegan2_generator",
     "ddgan_discriminator_key_map",
@@ -35,10 +43,12 @@ __all__ = [
     "export_ddgan_discriminator",
     "export_ddgan_generator",
     "export_fastgan_generator",
+    "export_projected_discriminator",
     "export_stylegan2_discriminator",
     "export_stylegan2_generator",
     "fastgan_generator_key_map",
     "load_official_checkpoint",
+    "projected_discriminator_key_map",
     "stylegan2_discriminator_key_map",
     "stylegan2_generator_key_map",
 ]

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ..models.discriminators.projected import ProjectedDiscriminator
+from ..models.discriminators.projected_blocks import FeatureMixing, ProjectedHead
 from ..models.generators.fastgan import FastGANGenerator
 from ..models.layers.spectral import ConditionalBatchNorm, SpectralNorm
 from .key_maps import export_by_key_map, load_by_key_map
@@ -17,6 +19,11 @@ from .key_maps import export_by_key_map, load_by_key_map
 # The reference builds the levels up to this size, whichever are used.
 _BUILT_SIZE = 256
 _GENERATOR_EMBEDDING = "synthesis.embed.weight"
+# The frozen network in a reference discriminator.
+_FROZEN = "feature_network.pretrained."
+# Options of the reference's discriminator that have one value here, and those that do not change the network.
+_ONLY = {"expand": True, "proj_type": 2, "num_discs": 4}
+_WITHOUT_EFFECT = {"im_res", "d_pos", "noise_sd"}
 
 
 def convert_fastgan_generator(
@@ -77,14 +84,132 @@ def convert_fastgan_generator(
     return generator
 
 
+def convert_projected_discriminator(
+    state_dict: Mapping[str, Tensor],
+    *,
+    c_dim: int = 0,
+    img_channels: int = 3,
+    interp224: bool = True,
+    backbone_kwargs: Mapping | None = None,
+) -> ProjectedDiscriminator:
+    """
+    Builds a discriminator from a reference state dict. The options have the names and defaults of the reference.
+
+    The weights of the frozen network are left out: they are those of EfficientNet-Lite0, which is loaded by name.
+
+    Args:
+        state_dict (`dict[str, torch.Tensor]`): Reference state dict; a `module.` prefix on its keys is taken off.
+        c_dim (`int`, defaults to 0):
+            Number of classes of the data. The reference has 1000 embeddings, of which the first `c_dim` are kept.
+        img_channels (`int`, defaults to 3): Image channels; the reference has 3.
+        interp224 (`bool`, defaults to `True`): Whether images are enlarged to 224 pixels.
+        backbone_kwargs (`dict`, *optional*): `cout`, `expand`, `proj_type`, `num_discs`, `cond`, `separable`, `patch`.
+            Options of the noise have no effect: the noise belongs to the objective.
+
+    Returns:
+        [`ProjectedDiscriminator`]: the discriminator, in float32.
+
+    Raises:
+        ValueError: If an option is unknown or has a value without equivalent here, or if entries of the state dict are
+            missing, unexpected or of another shape than the options call for.
+    """
+    options = {"cout": 64, "cond": 0, "separable": False, "patch": False, **_ONLY, **(backbone_kwargs or {})}
+    unknown = sorted(options.keys() - {"cout", "cond", "separable", "patch", *_ONLY, *_WITHOUT_EFFECT})
+    if unknown:
+        raise ValueError(f"`backbone_kwargs` must have options of the reference, got {unknown}.")
+    for name, value in _ONLY.items():
+        if options[name] != value:
+            raise ValueError(f"`backbone_kwargs` must have {value} for {name!r}, got {options[name]!r}.")
+    if options["cond"] and c_dim < 1:
+        raise ValueError(f"`c_dim` must be the number of classes of a conditional discriminator, got {c_dim}.")
+    discriminator = ProjectedDiscriminator(
+        in_channels=img_channels,
+        input_size=224 if interp224 else None,
+        projection_channels=options["cout"],
+        separable=bool(options["separable"]),
+        patch=bool(options["patch"]),
+        num_class_embeds=c_dim if options["cond"] else None,
+    )
+    state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
+    for key in [key for key in state_dict if re.fullmatch(r"discriminator\.mini_discs\.\d+\.embed\.weight", key)]:
+        state_dict[key] = state_dict[key][:c_dim]
+    unused = {key for key in state_dict if key.startswith(_FROZEN) or key.endswith("num_batches_tracked")}
+    load_by_key_map(discriminator, projected_discriminator_key_map(discriminator), state_dict, unused=unused)
+    return discriminator
+
+
 def export_fastgan_generator(generator: FastGANGenerator) -> dict[str, Tensor]:
     """Reference state dict of a generator, without the levels and counters that the reference does not use."""
     return export_by_key_map(generator, fastgan_generator_key_map(generator))
 
 
+def export_projected_discriminator(discriminator: ProjectedDiscriminator) -> dict[str, Tensor]:
+    """Reference state dict of a discriminator, without the frozen network and the counters of batches."""
+    return export_by_key_map(discriminator, projected_discriminator_key_map(discriminator))
+
+
 def fastgan_generator_key_map(generator: FastGANGenerator) -> dict[str, str]:
     """Reference key -> our key, for every parameter and buffer of a generator."""
     return {_generator_key(key, generator): key for key in generator.state_dict()}
+
+
+def projected_discriminator_key_map(discriminator: ProjectedDiscriminator) -> dict[str, str]:
+    """
+    Reference key -> our key, for every parameter and buffer of a discriminator.
+
+    Args:
+        discriminator ([`ProjectedDiscriminator`]): The discriminator.
+
+    Returns:
+        `dict[str, str]`: our keys by reference key.
+
+    Raises:
+        ValueError: If it is told the timestep, which the reference does not know.
+    """
+    if discriminator.config.timestep_embedding is not None:
+        raise ValueError(
+            f"`timestep_embedding` must be None for reference keys, got {discriminator.config.timestep_embedding!r}."
+        )
+    key_map = {
+        f"feature_network.scratch.{key}": f"mixing.{name}"
+        for key, name in feature_mixing_key_map(discriminator.mixing).items()
+    }
+    for level, head in enumerate(discriminator.heads):
+        for key, name in projected_head_key_map(head).items():
+            key_map[f"discriminator.mini_discs.{level}.{key}"] = f"heads.{level}.{name}"
+    return key_map
+
+
+def feature_mixing_key_map(mixing: FeatureMixing) -> dict[str, str]:
+    """Reference key -> our key inside the random projections."""
+    key_map = {}
+    for name in mixing.state_dict():
+        part, level, leaf = name.split(".")
+        kind = "ccm" if part == "across_channels" else "csm.out_conv"
+        key_map[f"layer{level}_{kind}.{leaf}"] = name
+    return key_map
+
+
+def projected_head_key_map(head: ProjectedHead) -> dict[str, str]:
+    """Reference key -> our key inside one head."""
+    num_blocks = len(head.blocks)
+
+    def block(match: re.Match) -> str:
+        number, part = match[1], match[2]
+        owner = head.blocks[int(number)]
+        inner = f"main.{number}.main" + (".0.main" if owner.patch_conv is not None else "")
+        if part.startswith("convs"):
+            return f"{inner}.0" + ((".pointwise" if part[-1] == "1" else ".depthwise") if owner.separable else "")
+        return {"norm": f"{inner}.1", "patch_conv": f"main.{number}.main.1", "patch_norm": f"main.{number}.main.2"}[
+            part
+        ]
+
+    def key(name: str) -> str:
+        name = re.sub(r"blocks\.(\d+)\.(convs\.\d|norm|patch_conv|patch_norm)", block, _reference_leaf(name, head))
+        name = name.replace("conv_out", f"main.{num_blocks}" if head.condition is None else "cls")
+        return name.replace("class_embed", "embed").replace("condition", "embed_proj.0")
+
+    return {key(name): name for name in head.state_dict()}
 
 
 def _generator_key(name: str, generator: FastGANGenerator) -> str:

@@ -1,7 +1,13 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-from .discriminators import DDGANDiscriminator, MLPDiscriminator, SPIGANDiscriminator, StyleGAN2Discriminator
+from .discriminators import (
+    DDGANDiscriminator,
+    MLPDiscriminator,
+    ProjectedDiscriminator,
+    SPIGANDiscriminator,
+    StyleGAN2Discriminator,
+)
 from .generators import (
     FastGANGenerator,
     LatentMLPGenerator,
@@ -24,6 +30,7 @@ __all__ = [
     "MLPDiscriminator",
     "MLPGenerator",
     "NCSNppGenerator",
+    "ProjectedDiscriminator",
     "SPIGANDiscriminator",
     "SPIGANGenerator",
     "SPIGANOutput",
