@@ -94,7 +94,7 @@ def main() -> None:
         "generator step": (make_half_step(objective, "generator"), 5 * FORWARD_FLOPS, 2.5),
         # Forward through the generator, forward and backward through the discriminator for real and generated images.
         "discriminator step": (make_half_step(objective, "discriminator"), 7 * FORWARD_FLOPS, 1.55),
-        "R1 (floor: one forward)": (make_half_step(objective, "r1"), FORWARD_FLOPS, "-"),
+        "R1 (floor: one forward)": (make_half_step(objective, "gradient_penalty"), FORWARD_FLOPS, "-"),
         "path lengths of half the batch (floor: one forward)": (
             make_half_step(objective, "path_lengths"),
             FORWARD_FLOPS,

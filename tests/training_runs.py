@@ -37,7 +37,7 @@ METHODS = {
     ),
     "spi-gan": (
         {"generator": {"channel_max": 8, "w_dim": 8, "mapping_dim": 8}, "discriminator": {"channel_max": 8}},
-        "r1_interval: 2\naugmentation: true\naugmentation_kimg: 0.1\naugmentation_target: -0.9\nema_decay: 0.9\n",
+        "r1_interval: 2\naugmentation: adaptive\naugmentation_kimg: 0.1\naugmentation_target: -0.9\nema_decay: 0.9\n",
     ),
 }
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gan_diffusion.training.augmentation import (
-    AdaptiveAugmentation,
-    augment,
+from gan_diffusion.training import AdaptiveAugmentation
+from gan_diffusion.training.transforms import (
     draw_color,
     draw_geometric,
+    draw_transform,
     geometric_map,
     recolor,
     warp,
@@ -27,6 +27,10 @@ def seeded(seed: int = 0) -> torch.Generator:
 
 def pictures(*shape: int, dtype=torch.float32):
     return torch.rand(*shape, generator=seeded(), dtype=dtype) * 2 - 1
+
+
+def augment(images, p, **options):
+    return draw_transform(images, p, **options)(images)
 
 
 def moved(images, **parameters):

@@ -19,7 +19,7 @@ from gan_diffusion.conversion.ddgan import ddgan_discriminator_key_map, ddgan_ge
 from gan_diffusion.data import Batch
 from gan_diffusion.models.outputs import DiscriminatorOutput, GeneratorOutput
 from gan_diffusion.training import DDGANDraws, DDGANObjective
-from gan_diffusion.training.losses import r1_penalty
+from gan_diffusion.training.losses import gradient_penalty
 
 
 def golden_networks(metadata: dict) -> tuple[NCSNppGenerator, DDGANDiscriminator]:
@@ -141,7 +141,7 @@ class Linear(nn.Module):
 def test_r1_of_a_linear_discriminator():
     x = torch.randn(5, 2, requires_grad=True)
     discriminator = Linear()
-    penalty = r1_penalty(discriminator(x, 0, x.detach()).logits, x)
+    penalty = gradient_penalty(discriminator(x, 0, x.detach()).logits, x)
     assert penalty.item() == 25.0
     penalty.backward()
     torch.testing.assert_close(discriminator.weight.grad, torch.tensor([6.0, 8.0]))

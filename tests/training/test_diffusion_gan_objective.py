@@ -148,7 +148,7 @@ def test_diffused_images_and_logits_equal_the_reference(objective, networks, gol
 
 
 def test_r1_equals_the_reference(objective, networks, golden, draws):
-    output = objective.r1_loss(Batch(golden["real"]), draws=draws)
+    output = objective.gradient_penalty_loss(Batch(golden["real"]), draws=draws)
     assert_matches(output.loss, 0.05 / 2 * golden["r1_penalty"].mean(), rtol=1e-9)
     output.loss.backward()
     key_map = stylegan2_discriminator_key_map(networks[1])
@@ -206,11 +206,14 @@ def test_penalties_are_lazy_and_weighted_by_their_interval():
     objective = small_objective(r1_gamma=2.0, r1_interval=4)
     samples = torch.randn(8, 2)
     halves = {half.name: half for half in objective.half_steps}
-    assert list(halves) == ["discriminator", "r1", "generator"] and halves["r1"].player == "discriminator"
-    assert [halves["r1"].is_due(step) for step in range(9)] == [True, False, False, False] * 2 + [True]
+    assert (
+        list(halves) == ["discriminator", "gradient_penalty", "generator"]
+        and halves["gradient_penalty"].player == "discriminator"
+    )
+    assert [halves["gradient_penalty"].is_due(step) for step in range(9)] == [True, False, False, False] * 2 + [True]
     draws = objective.draw(Batch(samples))
     draws.real_noise = torch.randn_like(samples)
-    weighted = objective.r1_loss(Batch(samples), draws=draws)
+    weighted = objective.gradient_penalty_loss(Batch(samples), draws=draws)
     assert weighted.loss.item() == pytest.approx(4 * weighted.logs["r1"].item(), rel=1e-5)
     names = [half.name for half in small_objective(r1_gamma=0.0, path_length_weight=2.0).half_steps]
     assert names == ["discriminator", "generator", "path_lengths"]
@@ -234,7 +237,7 @@ def test_every_parameter_takes_part_in_every_step():
     samples = torch.rand(4, 1, 8, 8) * 2 - 1
     for network, step in (
         (discriminator, objective.discriminator_loss),
-        (discriminator, objective.r1_loss),
+        (discriminator, objective.gradient_penalty_loss),
         (generator, objective.generator_loss),
         (generator, objective.path_length_loss),
     ):

@@ -46,7 +46,7 @@ def test_gradients_reach_every_part_of_the_network_that_learns_and_no_other():
     torch.nn.init.normal_(generator.mapping.layers[-1].weight)
     for network, other, step in (
         (discriminator, generator, objective.discriminator_loss),
-        (discriminator, generator, objective.r1_loss),
+        (discriminator, generator, objective.gradient_penalty_loss),
         (generator, discriminator, objective.generator_loss),
     ):
         step(Batch(images())).loss.backward()
@@ -70,12 +70,12 @@ def test_r1_is_that_of_the_point_and_not_of_the_position():
     objective.networks["discriminator"] = Quadratic()
     draws = SPIGANDraws(torch.linspace(0.1, 1, 8), noise=torch.randn(8, 1, 8, 8))
     point = objective.scheduler.interpolate(images(), draws.positions, draws.noise)
-    output = objective.r1_loss(Batch(images()), draws=draws)
+    output = objective.gradient_penalty_loss(Batch(images()), draws=draws)
     expected = 3.0 / 2 * point.square().sum(dim=(1, 2, 3)).mean()
     torch.testing.assert_close(output.logs["r1"], expected)
     torch.testing.assert_close(output.loss.detach(), 4 * expected)
     halves = {half.name: half for half in objective.half_steps}
-    assert [halves["r1"].is_due(step) for step in range(5)] == [True, False, False, False, True]
+    assert [halves["gradient_penalty"].is_due(step) for step in range(5)] == [True, False, False, False, True]
     assert [half.name for half in make_objective(r1_gamma=0.0).half_steps] == ["discriminator", "generator"]
 
 
@@ -116,10 +116,8 @@ def test_augmentation_follows_clean_samples_alone():
         def forward(self, sample, u):
             return DiscriminatorOutput(logits=torch.where(u == 1, 1.0, -1.0)[:, None] + 0 * sample.sum())
 
-    augmentation = AdaptiveAugmentation(adaptation_kimg=0.1)
-    objective = make_objective(
-        SPIGANScheduler(clean_probability=0.25), augmentation=augmentation, update_interval=2, r1_gamma=0.0
-    )
+    augmentation = AdaptiveAugmentation(adaptation_kimg=0.1, update_interval=2)
+    objective = make_objective(SPIGANScheduler(clean_probability=0.25), augmentation=augmentation, r1_gamma=0.0)
     objective.networks["discriminator"] = Sure()
     torch.manual_seed(1)
     clean = 0
@@ -138,7 +136,7 @@ def test_augmentation_follows_clean_samples_alone():
 
 def test_augmentation_waits_for_clean_samples():
     objective = make_objective(
-        SPIGANScheduler(clean_probability=0.0), augmentation=AdaptiveAugmentation(), update_interval=1
+        SPIGANScheduler(clean_probability=0.0), augmentation=AdaptiveAugmentation(update_interval=1)
     )
     objective.discriminator_loss(Batch(images()))
     assert objective.finish_step(0) == {"augmentation_p": 0.0}

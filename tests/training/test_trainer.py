@@ -256,10 +256,10 @@ def failing_at(objective: Objective, step: int, name: str, kind: str) -> Objecti
         ("ddgan", "discriminator", "nan"),
         ("ddgan", "generator", "error"),
         ("diffusion-gan", "discriminator", "inf"),
-        ("diffusion-gan", "r1", "error"),
+        ("diffusion-gan", "gradient_penalty", "error"),
         ("diffusion-gan", "generator", "gradient"),
         ("diffusion-gan", "path_lengths", "nan"),
-        ("spi-gan", "r1", "gradient"),
+        ("spi-gan", "gradient_penalty", "gradient"),
         ("spi-gan", "generator", "nan"),
     ],
 )

@@ -10,7 +10,8 @@ from .arguments import (
     SPIGANArguments,
     TrainingArguments,
 )
-from .augmentation import AdaptiveAugmentation
+from .augmentation import AdaptiveAugmentation, Augmentation
+from .diff_augment import DiffAugmentation
 from .export import export_checkpoint
 from .loop import Trainer
 from .methods import METHODS, train
@@ -34,9 +35,11 @@ from .run import TrainingRun
 __all__ = [
     "METHODS",
     "AdaptiveAugmentation",
+    "Augmentation",
     "DDGANArguments",
     "DDGANDraws",
     "DDGANObjective",
+    "DiffAugmentation",
     "DiffusionGANArguments",
     "DiffusionGANDraws",
     "DiffusionGANObjective",

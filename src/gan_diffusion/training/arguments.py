@@ -161,7 +161,44 @@ class RunArguments:
 
 
 @dataclass
-class DDGANArguments:
+class AdversarialArguments:
+    """The options that the methods share, beside the weight and interval of R1, whose defaults are the methods'."""
+
+    adversarial_loss: Literal["logistic", "hinge", "least_squares", "relativistic"] = option(
+        "logistic",
+        "'logistic' is non-saturating; 'least_squares' has the targets 1 and -1; 'relativistic' compares pairs of a real "
+        "and a generated sample, and is meant for r1_gamma and r2_gamma together. In all of them an output above 0 says "
+        "'real', and what adapts to the discriminator counts from there: 'relativistic' has it count differences of "
+        "pairs.",
+    )
+    r2_gamma: float = option(
+        0.0, "Weight of the R2 penalty, which is R1 on generated samples, at the interval of R1; 0 turns it off."
+    )
+    augmentation: Literal["none", "adaptive", "diff"] = option(
+        "none",
+        "Augment the images that the discriminator sees. 'adaptive': geometry and colour, the more the surer it is of real "
+        "images (arXiv 2006.06676); 'diff': colour, translation and cutout, always (arXiv 2006.10738).",
+    )
+    augmentation_cutout: float = option(
+        0.5, "For 'diff', sides of the square that is cut out, as a share of the image's; 0 cuts out nothing."
+    )
+
+
+@dataclass
+class SteeredAugmentationArguments(AdversarialArguments):
+    """The options of an adaptive augmentation that follows the discriminator's outputs for clean real images."""
+
+    augmentation_target: float = option(
+        0.6,
+        "For 'adaptive', the mean sign of the discriminator's outputs on clean real images that the augmentation keeps to.",
+    )
+    augmentation_kimg: float = option(
+        500.0, "For 'adaptive', thousands of clean real images that raise the augmentation from 0 to 1."
+    )
+
+
+@dataclass
+class DDGANArguments(SteeredAugmentationArguments):
     """The options of denoising diffusion GANs."""
 
     name: ClassVar[str] = "ddgan"
@@ -172,7 +209,7 @@ class DDGANArguments:
 
 
 @dataclass
-class DiffusionGANArguments:
+class DiffusionGANArguments(AdversarialArguments):
     """The options of Diffusion-GAN. The noise has its own in the recipe's scheduler config."""
 
     name: ClassVar[str] = "diffusion-gan"
@@ -189,10 +226,13 @@ class DiffusionGANArguments:
         "adapted to this interval also where the weight is 0, as in the published CIFAR-10 model; 0 prevents that.",
     )
     style_mixing_probability: float = option(0.0, "Share of the steps that mix the styles of two latents.")
+    augmentation_max_p: float = option(
+        0.25, "For 'adaptive', whose probability is the p of the noise, its largest value in [0, 1]."
+    )
 
 
 @dataclass
-class SPIGANArguments:
+class SPIGANArguments(SteeredAugmentationArguments):
     """The options of SPI-GAN. The path has its own in the recipe's scheduler config."""
 
     name: ClassVar[str] = "spi-gan"
@@ -202,11 +242,6 @@ class SPIGANArguments:
     r1_interval: int = option(
         16, "Every k-th step, R1 has an optimiser step of its own, with its weight multiplied by k."
     )
-    augmentation: bool = option(False, "Augment what the discriminator sees, adaptively.")
-    augmentation_target: float = option(
-        0.6, "Mean sign of the discriminator's outputs on clean real images that the augmentation keeps to."
-    )
-    augmentation_kimg: float = option(500.0, "Thousands of images that raise the augmentation from 0 to 1.")
 
 
 @dataclass

@@ -1,286 +1,68 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""
-Adaptive discriminator augmentation (Karras et al. 2020, arXiv 2006.06676, appendix B).
+"""Augmentation of what a discriminator sees, real and generated samples alike."""
 
-Every transformation reaches each image with a probability p, which follows the discriminator's overfitting. Unlike in
-the reference, warped images are sampled bilinearly, without an oversampling filter.
-"""
-
-import math
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from ..schedulers.sign_statistic import steered
+from ..schedulers.sign_statistic import SignStatistic, steered
+from .transforms import draw_transform
 
 
-_SHIFT_LIMIT = 0.125  # of the image, in whole pixels
-_SCALE_STD = 0.2  # in octaves, of isotropic and anisotropic scaling
-_OFFSET_STD = 0.125  # of the image
-_BRIGHTNESS_STD = 0.2
-_CONTRAST_STD = 0.5  # in octaves
-_SATURATION_STD = 1.0  # in octaves
-
-
-@dataclass
-class GeometricDraws:
+class Augmentation:
     """
-    Parameters of the geometric transformations, in the order in which they are applied.
+    What an objective does to images before the discriminator sees them. This one does nothing.
 
-    An image is transformed by the inverse of each, because pixels are read from the old image for places of the new.
-    That changes no probability: every law is symmetric.
-
-    Args:
-        flip (`torch.Tensor` of shape (B,)): -1 for a mirrored image, else 1.
-        quarter_turns (`torch.Tensor` of shape (B,)): Rotations by 90 degrees, int64 in 0..3.
-        shift (`torch.Tensor` of shape (B, 2)): Whole pixels along x and y.
-        scale (`torch.Tensor` of shape (B,)): Factor of both axes.
-        first_angle (`torch.Tensor` of shape (B,)): Rotation before stretching, in radians.
-        stretch (`torch.Tensor` of shape (B,)): Factor of x; y has its inverse.
-        second_angle (`torch.Tensor` of shape (B,)): Rotation after stretching, in radians.
-        offset (`torch.Tensor` of shape (B, 2)): Pixels along x and y, fractions included.
+    In each step an objective calls `observe` with how sure the discriminator is of clean real samples, and at its end
+    `adapt`.
     """
 
-    flip: Tensor
-    quarter_turns: Tensor
-    shift: Tensor
-    scale: Tensor
-    first_angle: Tensor
-    stretch: Tensor
-    second_angle: Tensor
-    offset: Tensor
+    def draw(self, images: Tensor, generator: torch.Generator | None = None) -> Callable[[Tensor], Tensor]:
+        """
+        Draws one transformation per image.
+
+        Args:
+            images (`torch.Tensor` of shape (B, C, H, W)): Images in [-1, 1]; only their shape and device count.
+            generator (`torch.Generator`, *optional*): Source of the random numbers.
+
+        Returns:
+            `Callable`: what transforms images of this shape, all that it is called with alike.
+        """
+        return lambda images: images
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Transforms images (B, C, H, W), each on its own. Gradients go through."""
+        return self.draw(images, generator)(images)
+
+    def observe(self, real_margins: Tensor, is_clean: Tensor) -> None:
+        """
+        Records how sure the discriminator is of clean real samples.
+
+        Args:
+            real_margins (`torch.Tensor` of shape (B, ...)): Positive where it is right about a real sample.
+            is_clean (`torch.Tensor` of shape (B,)):
+                bool; which samples have no noise. The others do not count: outputs near zero for them say nothing
+                about overfitting.
+        """
+
+    def adapt(self, step: int) -> dict[str, float]:
+        """Ends step number `step` in every process. Returns numbers to report."""
+        return {}
+
+    def state_dict(self) -> dict:
+        """What a resumed run needs beyond the arguments. Every process of a distributed run must call it."""
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Puts back what `state_dict` gave."""
 
 
-@dataclass
-class ColorDraws:
+class AdaptiveAugmentation(Augmentation):
     """
-    Parameters of the colour transformations, in the order in which they are applied.
-
-    Luma is the mean of red, green and blue.
-
-    Args:
-        brightness (`torch.Tensor` of shape (B,)): What is added to all channels.
-        contrast (`torch.Tensor` of shape (B,)): Factor of all channels.
-        luma_flip (`torch.Tensor` of shape (B,)): -1 for an inverted luma, else 1.
-        hue (`torch.Tensor` of shape (B,)): Rotation of the colours about the grey axis, in radians.
-        saturation (`torch.Tensor` of shape (B,)): Factor of the distance from grey.
-    """
-
-    brightness: Tensor
-    contrast: Tensor
-    luma_flip: Tensor
-    hue: Tensor
-    saturation: Tensor
-
-
-class _Source:
-    """Random numbers for a batch: values where a transformation is chosen, what changes nothing elsewhere."""
-
-    def __init__(self, batch_size: int, device: torch.device, generator: torch.Generator | None):
-        self.batch_size, self.device, self.generator = batch_size, device, generator
-
-    def _draw(self, function, *shape: int) -> Tensor:
-        source = self.device if self.generator is None else self.generator.device
-        return function(self.batch_size, *shape, generator=self.generator, device=source).to(self.device)
-
-    def uniform(self, limit: float, *shape: int) -> Tensor:
-        """Uniform in [-limit, limit)."""
-        return (2 * self._draw(torch.rand, *shape) - 1) * limit
-
-    def normal(self, std: float, *shape: int) -> Tensor:
-        return self._draw(torch.randn, *shape) * std
-
-    def integer(self, count: int) -> Tensor:
-        """0..count - 1."""
-        return (self._draw(torch.rand) * count).long()
-
-    def chosen(self, p: float, values: Tensor, neutral: float) -> Tensor:
-        is_chosen = (self._draw(torch.rand) < p).reshape(-1, *[1] * (values.ndim - 1))
-        return values.where(is_chosen, torch.full_like(values, neutral))
-
-
-def draw_geometric(
-    p: float, batch_size: int, size: tuple[int, int], device: torch.device, generator: torch.Generator | None = None
-) -> GeometricDraws:
-    """Draws geometric transformations, each with probability p, for images of the given height and width."""
-    source = _Source(batch_size, device, generator)
-    extent = torch.tensor([size[1], size[0]], dtype=torch.float32, device=device)
-    rotation_p = 1 - math.sqrt(1 - p)  # of each of two, so that at least one is chosen with probability p
-    turns = source.integer(4)
-    return GeometricDraws(
-        flip=source.chosen(p, 1.0 - 2.0 * source.integer(2), 1.0),
-        quarter_turns=source.chosen(p, turns if size[0] == size[1] else torch.zeros_like(turns), 0),
-        shift=source.chosen(p, (source.uniform(_SHIFT_LIMIT, 2) * extent).round(), 0.0),
-        scale=source.chosen(p, source.normal(_SCALE_STD).exp2(), 1.0),
-        first_angle=source.chosen(rotation_p, source.uniform(math.pi), 0.0),
-        stretch=source.chosen(p, source.normal(_SCALE_STD).exp2(), 1.0),
-        second_angle=source.chosen(rotation_p, source.uniform(math.pi), 0.0),
-        offset=source.chosen(p, source.normal(_OFFSET_STD, 2) * extent, 0.0),
-    )
-
-
-def draw_color(
-    p: float, batch_size: int, device: torch.device, generator: torch.Generator | None = None
-) -> ColorDraws:
-    """Draws colour transformations, each with probability p."""
-    source = _Source(batch_size, device, generator)
-    return ColorDraws(
-        brightness=source.chosen(p, source.normal(_BRIGHTNESS_STD), 0.0),
-        contrast=source.chosen(p, source.normal(_CONTRAST_STD).exp2(), 1.0),
-        luma_flip=source.chosen(p, 1.0 - 2.0 * source.integer(2), 1.0),
-        hue=source.chosen(p, source.uniform(math.pi), 0.0),
-        saturation=source.chosen(p, source.normal(_SATURATION_STD).exp2(), 1.0),
-    )
-
-
-def _matrix(*rows: tuple[Tensor, Tensor]) -> Tensor:
-    return torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
-
-
-def _product(left: Tensor, right: Tensor) -> Tensor:
-    """Matrix product in float32: `@` would obey autocast and TF32, which misplace pixels."""
-    return (left[:, :, :, None] * right[:, None, :, :]).sum(dim=2)
-
-
-def geometric_map(draws: GeometricDraws) -> tuple[Tensor, Tensor]:
-    """
-    The affine map from pixels of the new image to pixels of the old, both counted (x, y) from the centre.
-
-    Args:
-        draws ([`GeometricDraws`]): The transformations.
-
-    Returns:
-        `tuple[torch.Tensor, torch.Tensor]`: matrices (B, 2, 2) and offsets (B, 2); exactly the identity where nothing
-        was drawn.
-    """
-    zeros, ones = torch.zeros_like(draws.scale), torch.ones_like(draws.scale)
-
-    def rotation(cos: Tensor, sin: Tensor) -> Tensor:
-        return _matrix((cos, -sin), (sin, cos))
-
-    turn_cos = ones.new_tensor([1, 0, -1, 0])[draws.quarter_turns]
-    turn_sin = ones.new_tensor([0, 1, 0, -1])[draws.quarter_turns]
-    outer = _product(_matrix((draws.flip, zeros), (zeros, ones)), rotation(turn_cos, turn_sin))
-    inner = draws.scale[:, None, None] * rotation(draws.first_angle.cos(), draws.first_angle.sin())
-    inner = _product(inner, _matrix((draws.stretch, zeros), (zeros, 1 / draws.stretch)))
-    inner = _product(inner, rotation(draws.second_angle.cos(), draws.second_angle.sin()))
-    offset = draws.shift[:, :, None] + _product(inner, draws.offset[:, :, None])
-    return _product(outer, inner), _product(outer, offset)[:, :, 0]
-
-
-def _reflected(position: Tensor, size: int) -> Tensor:
-    """Folds positions into [0, size - 1], mirroring at the centres of the border pixels."""
-    last = size - 1
-    return last - (position.remainder(2 * last) - last).abs()
-
-
-def warp(images: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
-    """
-    Samples images bilinearly where an affine map points, mirrored outside.
-
-    `torch.nn.functional.grid_sample` does the same, but not every version of PyTorch differentiates it twice.
-
-    Args:
-        images (`torch.Tensor` of shape (B, C, H, W)): Images with sides of at least 2.
-        matrix (`torch.Tensor` of shape (B, 2, 2)): See [`geometric_map`].
-        offset (`torch.Tensor` of shape (B, 2)): See [`geometric_map`].
-
-    Returns:
-        `torch.Tensor`: images of the same shape and dtype, differentiable in the old ones twice.
-    """
-    channels, height, width = images.shape[1:]
-    y = torch.arange(height, device=images.device)[:, None] - (height - 1) / 2
-    x = torch.arange(width, device=images.device)[None, :] - (width - 1) / 2
-    matrix, offset = matrix[..., None, None], offset[..., None, None]
-    columns, rows = (
-        matrix[:, i, 0] * x + matrix[:, i, 1] * y + offset[:, i] for i in range(2)
-    )  # [batch, height, width]
-
-    corners = []
-    for position, size in ((rows, height), (columns, width)):
-        position = _reflected(position + (size - 1) / 2, size)
-        lower = position.floor()
-        weight = (position - lower).to(images.dtype)
-        lower = lower.long()
-        corners.append(((lower, 1 - weight), ((lower + 1).clamp(max=size - 1), weight)))
-    pixels = images.flatten(2)
-    parts = []
-    for row, row_weight in corners[0]:
-        for column, column_weight in corners[1]:
-            index = (row * width + column).flatten(1)[:, None].expand(-1, channels, -1)
-            parts.append((row_weight * column_weight).flatten(1)[:, None] * pixels.gather(2, index))
-    warped = parts[0] + parts[1] + parts[2] + parts[3]
-    return warped.unflatten(2, (height, width))
-
-
-def recolor(images: Tensor, draws: ColorDraws) -> Tensor:
-    """Changes the colours of images (B, C, H, W); unless C = 3, only brightness and contrast."""
-    draws_of = {name: value.to(images.dtype)[:, None, None, None] for name, value in vars(draws).items()}
-    brightness, contrast = draws_of["brightness"], draws_of["contrast"]
-    if images.shape[1] != 3:
-        return contrast * (images + brightness)
-
-    luma_flip, hue, saturation = draws_of["luma_flip"], draws_of["hue"], draws_of["saturation"]
-    grey = images.mean(dim=1, keepdim=True)
-    color = images - grey
-    # Rotation about the grey axis: the cross product with it is a difference of the two other channels.
-    crossed = (images.roll(1, dims=1) - images.roll(-1, dims=1)) * math.sqrt(1 / 3)
-    change = (luma_flip - 1) * grey + (saturation * hue.cos() - 1) * color + saturation * hue.sin() * crossed
-    return contrast * (images + change + luma_flip * brightness)
-
-
-def augment(
-    images: Tensor,
-    p: float,
-    geometric: bool = True,
-    color: bool = True,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """
-    Transforms images at random, each on its own and by each transformation with probability p.
-
-    Geometric: mirroring, rotation by 90 degrees (of square images), integer translation, isotropic scaling, rotation,
-    anisotropic scaling, fractional translation. Colour: brightness, contrast; for 3 channels also inversion of the
-    luma, hue, saturation.
-
-    Args:
-        images (`torch.Tensor` of shape (B, C, H, W)): Images in [-1, 1], with sides of at least 2.
-        p (`float`): Probability in [0, 1]. With 0 the images are returned as they are.
-        geometric (`bool`, defaults to `True`): Whether to move pixels.
-        color (`bool`, defaults to `True`): Whether to change colours, which may leave [-1, 1].
-        generator (`torch.Generator`, *optional*): Source of the random numbers, on the CPU or the images' device.
-
-    Returns:
-        `torch.Tensor`: images of the same shape and dtype; differentiable in them twice.
-
-    Raises:
-        ValueError: If p is out of range or the shape is not as described.
-    """
-    if not 0 <= p <= 1:
-        raise ValueError(f"`p` must lie in [0, 1], got {p}.")
-    if images.ndim != 4 or min(images.shape[2:]) < 2:
-        raise ValueError(
-            f"`images` must have shape (batch, channels, height, width) with sides of at least 2, got {tuple(images.shape)}."
-        )
-    if p == 0:
-        return images
-    batch_size, device = images.shape[0], images.device
-    if geometric:
-        images = warp(
-            images,
-            *geometric_map(draw_geometric(p, batch_size, (images.shape[2], images.shape[3]), device, generator)),
-        )
-    if color:
-        images = recolor(images, draw_color(p, batch_size, device, generator))
-    return images
-
-
-class AdaptiveAugmentation:
-    """
-    Augmentation of a discriminator's real and generated images, with a probability that adapts.
+    Adaptive discriminator augmentation (Karras et al. 2020, arXiv 2006.06676): transformations with a probability p.
 
     It grows while the discriminator is surer of real images than it should be, and shrinks otherwise.
 
@@ -290,8 +72,9 @@ class AdaptiveAugmentation:
             more.
         target (`float`, defaults to 0.6): Value in (-1, 1) that the mean sign of real logits is steered to.
         adaptation_kimg (`float`, defaults to 500.0): Thousands of real images that take p from 0 to 1 at the fastest.
-        geometric (`bool`, defaults to `True`): See [`augment`].
-        color (`bool`, defaults to `True`): See [`augment`].
+        geometric (`bool`, defaults to `True`): Whether pixels are moved, see [`~training.transforms.draw_transform`].
+        color (`bool`, defaults to `True`): Whether colours are changed.
+        update_interval (`int`, defaults to 4): Steps between updates of p.
 
     Attributes:
         p (`float`): The probability.
@@ -308,6 +91,7 @@ class AdaptiveAugmentation:
         adaptation_kimg: float = 500.0,
         geometric: bool = True,
         color: bool = True,
+        update_interval: int = 4,
     ):
         if not 0 <= initial_p <= max_p <= 1:
             raise ValueError(
@@ -317,16 +101,33 @@ class AdaptiveAugmentation:
             raise ValueError(f"`target` must lie in (-1, 1), as the mean sign of logits does, got {target}.")
         if not adaptation_kimg > 0:
             raise ValueError(f"`adaptation_kimg` must be positive, got {adaptation_kimg}.")
+        if update_interval < 1:
+            raise ValueError(f"`update_interval` must be at least 1, got {update_interval}.")
         self.p = float(initial_p)
         self.max_p = max_p
         self.target = target
         self.adaptation_kimg = adaptation_kimg
         self.geometric = geometric
         self.color = color
+        self.update_interval = update_interval
+        self._statistic = SignStatistic()
 
-    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Augments images (B, C, H, W) with the present probability, see [`augment`]."""
-        return augment(images, self.p, self.geometric, self.color, generator)
+    def draw(self, images: Tensor, generator: torch.Generator | None = None) -> Callable[[Tensor], Tensor]:
+        """Draws with the present probability, see [`~training.transforms.draw_transform`]."""
+        return draw_transform(images, self.p, self.geometric, self.color, generator)
+
+    def observe(self, real_margins: Tensor, is_clean: Tensor) -> None:
+        """As in the base class."""
+        self._statistic.observe(real_margins[is_clean])
+
+    def adapt(self, step: int) -> dict[str, float]:
+        """Updates p every `update_interval` steps, if anything was observed since the last update."""
+        if (step + 1) % self.update_interval == 0:
+            sign_mean, images = self._statistic.reduce()
+            if sign_mean is not None:  # There may have been no clean sample.
+                self.update(sign_mean, images)
+                self._statistic.reset()
+        return {"augmentation_p": self.p}
 
     def update(self, discriminator_sign_mean: float, num_images: int) -> None:
         """
@@ -345,9 +146,14 @@ class AdaptiveAugmentation:
             self.max_p,
         )
 
+    def follow(self, p: float) -> dict[str, float]:
+        """Takes over a probability that adapts elsewhere, but at most `max_p`. Returns numbers to report."""
+        self.p = min(p, self.max_p)
+        return {"augmentation_p": self.p}
+
     def state_dict(self) -> dict:
-        """What a resumed run needs beyond the arguments: p."""
-        return {"p": self.p}
+        """p, and what was observed since its last update."""
+        return {"p": self.p, "statistic": self._statistic.state_dict()}
 
     def load_state_dict(self, state: dict) -> None:
         """
@@ -362,3 +168,4 @@ class AdaptiveAugmentation:
         if not 0 <= state["p"] <= self.max_p:
             raise ValueError(f"`state` must have p in [0, {self.max_p}], got {state['p']}.")
         self.p = state["p"]
+        self._statistic.load_state_dict(state["statistic"])

@@ -56,8 +56,8 @@ def _advice(half: HalfStep, player: PlayerState, batches: Sequence[Batch], finit
         f"a lower `--learning_rate_{'g' if player.player.learning_rate == 'generator' else 'd'}`",
         "a `--max_grad_norm`",
     ]
-    if "r1" in half.terms or half.name == "r1":
-        options.append("another `--r1_gamma`")
+    if half.name == "gradient_penalty" or half.terms:
+        options.append("another `--r1_gamma` or `--r2_gamma`")
     if half.name == "path_lengths":
         options.append("a lower `--path_length_weight`")
     if player.accelerator.mixed_precision != "no":

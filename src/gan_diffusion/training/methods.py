@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..data.storage import check_output_folder
 from ..registry import load_class
 from .arguments import DDGANArguments, DiffusionGANArguments, SPIGANArguments, TrainingArguments
 from .augmentation import AdaptiveAugmentation
+from .diff_augment import DiffAugmentation
 from .objectives import DDGANObjective, DiffusionGANObjective, Objective, SPIGANObjective
 from .parsing import parse_arguments
 from .run import TrainingRun, preview
@@ -42,33 +44,33 @@ class Method:
 
 def _ddgan(run: TrainingRun) -> DDGANObjective:
     latent_dim = run.generator.config.latent_dim
-    return DDGANObjective(
-        run.generator, run.discriminator, run.scheduler, latent_dim=latent_dim, **vars(run.arguments.method)
-    )
+    return DDGANObjective(run.generator, run.discriminator, run.scheduler, latent_dim, **_options(run))
 
 
 def _diffusion_gan(run: TrainingRun) -> DiffusionGANObjective:
     latent_dim = run.generator.config.latent_dim
-    return DiffusionGANObjective(
-        run.generator, run.discriminator, run.scheduler, latent_dim=latent_dim, **vars(run.arguments.method)
-    )
+    return DiffusionGANObjective(run.generator, run.discriminator, run.scheduler, latent_dim, **_options(run))
 
 
 def _spi_gan(run: TrainingRun) -> SPIGANObjective:
-    options: SPIGANArguments = run.arguments.method
+    return SPIGANObjective(run.generator, run.discriminator, run.scheduler, **_options(run))
+
+
+def _options(run: TrainingRun) -> dict[str, Any]:
+    """The method's own options as arguments of its objective."""
+    options = dict(vars(run.arguments.method))
+    kind = options.pop("augmentation")
+    details = {name: options.pop(name) for name in tuple(options) if name.startswith("augmentation_")}
+    if kind != "none" and len(run.generator.sample_shape) != 3:
+        raise ValueError(f"`--augmentation` must be none for vectors, got {kind}.")
     augmentation = None
-    if options.augmentation:
-        augmentation = AdaptiveAugmentation(
-            target=options.augmentation_target, adaptation_kimg=options.augmentation_kimg
-        )
-    return SPIGANObjective(
-        run.generator,
-        run.discriminator,
-        run.scheduler,
-        r1_gamma=options.r1_gamma,
-        r1_interval=options.r1_interval,
-        augmentation=augmentation,
-    )
+    if kind == "diff":
+        augmentation = DiffAugmentation(cutout=details["augmentation_cutout"])
+    elif kind == "adaptive":
+        arguments = {f"augmentation_{name}": name for name in ("target", "max_p")}
+        arguments["augmentation_kimg"] = "adaptation_kimg"
+        augmentation = AdaptiveAugmentation(**{arguments[n]: details[n] for n in arguments if n in details})
+    return options | {"augmentation": augmentation}
 
 
 METHODS = {

@@ -3,6 +3,7 @@
 
 """What the objectives of all methods share: players, half-steps, and how a loss is written."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +14,9 @@ import torch
 import torch.distributed
 from accelerate.utils import extract_model_from_parallel
 from torch import nn
+
+from ..augmentation import Augmentation
+from ..losses import ADVERSARIAL_LOSSES
 
 
 @dataclass
@@ -27,6 +31,12 @@ class StepOutput:
 
     loss: torch.Tensor
     logs: dict[str, torch.Tensor]
+
+    @classmethod
+    def from_terms(cls, terms: Mapping[str, torch.Tensor]) -> "StepOutput":
+        """A loss that is the sum of named terms, which are all reported."""
+        first, *others = terms.values()
+        return cls(sum(others, start=first), {name: value.detach() for name, value in terms.items()})
 
 
 @dataclass(frozen=True)
@@ -95,19 +105,41 @@ class Objective(ABC):
         generator (`nn.Module`): The network that the pipeline samples from.
         discriminator (`nn.Module`): Its opponent.
         scheduler (`SchedulerMixin`): The forward process.
+        adversarial_loss (`str`, defaults to `"logistic"`):
+            "logistic", "hinge", "least_squares" or "relativistic", see [`~training.losses`].
+        augmentation ([`~training.Augmentation`], *optional*):
+            What the discriminator's samples go through; nothing by default.
+
+    Raises:
+        ValueError: If the loss is unknown.
 
     Attributes:
         networks (`dict[str, nn.Module]`): All networks by name. The loop replaces them by distributed wrappers.
         players (`dict[str, Player]`): All players by name.
+        adversarial_loss ([`~training.losses.AdversarialLoss`]): The loss.
+        augmentation ([`~training.Augmentation`]): The augmentation.
     """
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, scheduler: Any):
+    def __init__(
+        self,
+        generator: nn.Module,
+        discriminator: nn.Module,
+        scheduler: Any,
+        adversarial_loss: str = "logistic",
+        augmentation: Augmentation | None = None,
+    ):
+        if adversarial_loss not in ADVERSARIAL_LOSSES:
+            raise ValueError(
+                f"`adversarial_loss` must be one of {tuple(ADVERSARIAL_LOSSES)}, got {adversarial_loss!r}."
+            )
         self.networks: dict[str, nn.Module] = {"generator": generator, "discriminator": discriminator}
         self.players: dict[str, Player] = {
             "generator": Player(("generator",), learning_rate="generator"),
             "discriminator": Player(("discriminator",)),
         }
         self.scheduler = scheduler
+        self.adversarial_loss = ADVERSARIAL_LOSSES[adversarial_loss]
+        self.augmentation = augmentation or Augmentation()
 
     @property
     def generator(self) -> nn.Module:
@@ -126,14 +158,30 @@ class Objective(ABC):
 
     def finish_step(self, step: int) -> dict[str, float]:
         """Called in every process after the optimisers of step number `step`. Returns numbers to report."""
-        return {}
+        return self.augmentation.adapt(step)
 
     def state_dict(self) -> dict:
         """What a resumed run needs beyond the networks. Every process calls it, so it may gather from all of them."""
-        return {}
+        return {"augmentation": self.augmentation.state_dict()}
 
-    def load_state_dict(self, state: dict) -> None:  # noqa: B027 (most objectives have no state)
+    def load_state_dict(self, state: dict) -> None:
         """Puts back what `state_dict` gave."""
+        self.augmentation.load_state_dict(state["augmentation"])
+
+
+def check_ranges(*ranges: tuple[str, float, float, float]) -> None:
+    """
+    Checks numbers that have a range.
+
+    Args:
+        ranges (`tuple[str, float, float, float]`): Name, value, lowest and highest value of each.
+
+    Raises:
+        ValueError: If one is out of its range, or not a number.
+    """
+    for name, value, low, high in ranges:
+        if not low <= value <= high or value == math.inf:
+            raise ValueError(f"`{name}` must lie in [{low}, {high}], got {value}.")
 
 
 def mean_of_processes(value: torch.Tensor) -> float:
@@ -145,14 +193,24 @@ def mean_of_processes(value: torch.Tensor) -> float:
     return value.item()
 
 
-def lazy(penalty: torch.Tensor, interval: int, outputs: torch.Tensor) -> torch.Tensor:
+def lazy(penalties: Mapping[str, torch.Tensor], interval: int, *outputs: torch.Tensor) -> StepOutput:
     """
-    Loss of a half-step that a penalty has for itself every `interval` steps: the penalty times the interval.
+    The half-step that penalties have for themselves every `interval` steps: their sum times the interval.
 
     The network's outputs are added with weight 0: the last bias has no part in a gradient penalty, but a distributed
     wrapper waits for a gradient of every parameter.
+
+    Args:
+        penalties (`Mapping[str, torch.Tensor]`): The penalties by name, to report as they are.
+        interval (`int`): Steps between two of these half-steps.
+        outputs (`torch.Tensor`): What the network gave.
+
+    Returns:
+        [`StepOutput`]: the loss, and the penalties to report.
     """
-    return interval * penalty + 0 * outputs.sum()
+    result = StepOutput.from_terms(penalties)
+    result.loss = interval * result.loss + sum(0 * each.sum() for each in outputs)
+    return result
 
 
 @contextmanager

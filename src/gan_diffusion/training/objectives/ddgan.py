@@ -3,6 +3,7 @@
 
 """The objective of denoising diffusion GANs (Xiao et al. 2022, arXiv 2112.07804)."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +11,9 @@ from torch import nn
 
 from ...data.batch import Batch
 from ...schedulers.scheduling_ddgan import DDGANScheduler
-from ..losses import discriminator_loss, generator_loss, r1_penalty
-from .base import HalfStep, Objective, StepOutput, frozen
+from ..augmentation import Augmentation
+from ..losses import gradient_penalty
+from .base import HalfStep, Objective, StepOutput, check_ranges, frozen
 
 
 @dataclass
@@ -38,17 +40,25 @@ class DDGANObjective(Objective):
 
     The discriminator tells real pairs (x_t, x_{t+1}) from pairs whose x_t was drawn from the posterior of the
     generator's x_0. R1 is taken with respect to x_t alone and, unlike in StyleGAN2, is not multiplied by its interval.
+    R2 is the same for generated pairs, and not part of the method as published. A relativistic loss compares the two
+    pairs of one x_{t+1}.
+
+    An augmentation transforms both images of a pair alike, after the noise. How much is decided by the pairs with
+    t = 0, whose x_t is clean. R1 is with respect to x_t before it.
 
     Args:
         generator (`nn.Module`): G(x_{t+1}, t, z) -> output with `.sample`, x_0.
-        discriminator (`nn.Module`): D(x_t, t, x_{t+1}) -> output with `.logits`, (B, 1).
+        discriminator (`nn.Module`): D(x_t, t, x_{t+1}) -> output with `.logits`, (B, L).
         scheduler ([`DDGANScheduler`]): The forward process and the posterior.
         latent_dim (`int`): Width of z.
         r1_gamma (`float`, defaults to 0.05): Weight of R1; 0 turns it off.
-        r1_interval (`int`, defaults to 1): R1 is added to the loss in every k-th step, the first included.
+        r1_interval (`int`, defaults to 1): R1 and R2 are added to the loss in every k-th step, the first included.
+        r2_gamma (`float`, defaults to 0.0): Weight of R2; 0 turns it off.
+        adversarial_loss (`str`, defaults to `"logistic"`): See [`Objective`].
+        augmentation ([`~training.Augmentation`], *optional*): For images, both of a pair alike.
 
     Raises:
-        ValueError: If the weight is negative or the interval below 1.
+        ValueError: If a weight is negative, the interval below 1, or the loss unknown.
     """
 
     def __init__(
@@ -59,20 +69,26 @@ class DDGANObjective(Objective):
         latent_dim: int,
         r1_gamma: float = 0.05,
         r1_interval: int = 1,
+        r2_gamma: float = 0.0,
+        adversarial_loss: str = "logistic",
+        augmentation: Augmentation | None = None,
     ):
-        if r1_gamma < 0:
-            raise ValueError(f"`r1_gamma` must not be negative, got {r1_gamma}.")
-        if r1_interval < 1:
-            raise ValueError(f"`r1_interval` must be at least 1, got {r1_interval}.")
-        super().__init__(generator, discriminator, scheduler)
+        check_ranges(
+            ("r1_gamma", r1_gamma, 0, math.inf),
+            ("r1_interval", r1_interval, 1, math.inf),
+            ("r2_gamma", r2_gamma, 0, math.inf),
+        )
+        super().__init__(generator, discriminator, scheduler, adversarial_loss, augmentation)
         self.latent_dim = latent_dim
         self.r1_gamma = r1_gamma
         self.r1_interval = r1_interval
+        self.r2_gamma = r2_gamma
 
     @property
     def half_steps(self) -> tuple[HalfStep, ...]:
-        """The discriminator with R1 where that is due, then the generator."""
-        terms = {"r1": self.r1_interval} if self.r1_gamma > 0 else {}
+        """The discriminator with R1 and R2 where they are due, then the generator."""
+        gammas = {"r1": self.r1_gamma, "r2": self.r2_gamma}
+        terms = {name: self.r1_interval for name, gamma in gammas.items() if gamma > 0}
         return (
             HalfStep("discriminator", "discriminator", self.discriminator_loss, terms=terms),
             HalfStep("generator", "generator", self.generator_loss),
@@ -91,13 +107,28 @@ class DDGANObjective(Objective):
         step = self.scheduler.step(pred_x_0, draws.timesteps, x_tp1, variance_noise=draws.posterior_noise)
         return step.prev_sample
 
-    def discriminator_loss(self, batch: Batch, r1: bool = False, draws: DDGANDraws | None = None) -> StepOutput:
+    def _judge(
+        self,
+        discriminator: nn.Module,
+        x_t: torch.Tensor,
+        x_tp1: torch.Tensor,
+        draws: DDGANDraws,
+        condition: dict[str, torch.Tensor],
+    ) -> torch.Tensor:
+        """Logits of a pair, whose images are augmented alike."""
+        transform = self.augmentation.draw(x_t)
+        return discriminator(transform(x_t), draws.timesteps, transform(x_tp1), **condition).logits
+
+    def discriminator_loss(
+        self, batch: Batch, r1: bool = False, r2: bool = False, draws: DDGANDraws | None = None
+    ) -> StepOutput:
         """
         Loss of the discriminator: real pair, and fake pair with the same t and x_{t+1}.
 
         Args:
             batch ([`~data.Batch`]): Real x_0 and their condition.
             r1 (`bool`, defaults to `False`): Whether to add R1.
+            r2 (`bool`, defaults to `False`): Whether to add R2.
             draws ([`DDGANDraws`], *optional*): The random numbers, if they are not to be drawn here.
 
         Returns:
@@ -107,19 +138,19 @@ class DDGANObjective(Objective):
         t = draws.timesteps
         x_t, x_tp1 = self.scheduler.add_noise_pair(batch.samples, t, noise=draws.noise, flip=batch.flip)
         x_t.requires_grad_(r1)
-        real_logits = self.discriminator(x_t, t, x_tp1, **batch.condition).logits
+        real_logits = self._judge(self.discriminator, x_t, x_tp1, draws, batch.condition)
         with torch.no_grad():
             fake_x_t = self._fake(x_tp1, draws, batch.condition)
-        fake_logits = self.discriminator(fake_x_t, t, x_tp1, **batch.condition).logits
+        fake_x_t.requires_grad_(r2)
+        fake_logits = self._judge(self.discriminator, fake_x_t, x_tp1, draws, batch.condition)
+        self.augmentation.observe(self.adversarial_loss.real_margins(real_logits, fake_logits), t == 0)
 
-        loss_real, loss_fake = discriminator_loss(real_logits, fake_logits)
-        loss = loss_real + loss_fake
-        logs = {"loss_d_real": loss_real.detach(), "loss_d_fake": loss_fake.detach()}
+        terms = self.adversarial_loss.discriminator_terms(real_logits, fake_logits)
         if r1:
-            penalty = 0.5 * self.r1_gamma * r1_penalty(real_logits, x_t)
-            loss = loss + penalty
-            logs["r1"] = penalty.detach()
-        return StepOutput(loss, logs)
+            terms["r1"] = 0.5 * self.r1_gamma * gradient_penalty(real_logits, x_t)
+        if r2:
+            terms["r2"] = 0.5 * self.r2_gamma * gradient_penalty(fake_logits, fake_x_t)
+        return StepOutput.from_terms(terms)
 
     def generator_loss(self, batch: Batch, draws: DDGANDraws | None = None) -> StepOutput:
         """
@@ -134,8 +165,12 @@ class DDGANObjective(Objective):
         """
         draws = draws or self.draw(batch)
         t = draws.timesteps
-        _, x_tp1 = self.scheduler.add_noise_pair(batch.samples, t, noise=draws.noise, flip=batch.flip)
+        x_t, x_tp1 = self.scheduler.add_noise_pair(batch.samples, t, noise=draws.noise, flip=batch.flip)
         fake_x_t = self._fake(x_tp1, draws, batch.condition)
+        real_logits = None
         with frozen(self.discriminator) as discriminator:
-            loss = generator_loss(discriminator(fake_x_t, t, x_tp1, **batch.condition).logits)
+            fake_logits = self._judge(discriminator, fake_x_t, x_tp1, draws, batch.condition)
+            if self.adversarial_loss.is_relative:
+                real_logits = self._judge(discriminator, x_t, x_tp1, draws, batch.condition)
+        loss = self.adversarial_loss.generator_loss(fake_logits, real_logits)
         return StepOutput(loss, {"loss_g": loss.detach()})

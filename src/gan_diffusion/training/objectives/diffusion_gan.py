@@ -12,8 +12,9 @@ from torch import nn
 
 from ...data.batch import Batch
 from ...schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
-from ..losses import discriminator_loss, generator_loss, path_lengths, r1_penalty
-from .base import HalfStep, Objective, StepOutput, frozen, lazy, mean_of_processes
+from ..augmentation import AdaptiveAugmentation, Augmentation
+from ..losses import gradient_penalty, path_lengths
+from .base import HalfStep, Objective, StepOutput, check_ranges, frozen, lazy, mean_of_processes
 
 
 @dataclass
@@ -47,19 +48,27 @@ class DiffusionGANObjective(Objective):
 
     Real and generated samples are diffused, each to a timestep of its own, before the discriminator, which is told the
     timestep. The generator learns through the noise: its gradient carries sqrt(abar_t). R1 is taken with respect to
-    the clean real sample, through the noise as well. Both regularisations are lazy: every `interval` steps, multiplied
-    by `interval`, in an optimiser step of their own.
+    the clean real sample, through the noise as well, and R2, which is not part of the method as published, with
+    respect to the clean generated one. The regularisations are lazy: every `interval` steps, multiplied by `interval`,
+    in an optimiser step of their own.
 
-    The published StyleGAN2 runs use no augmentation besides the noise, so there is none here.
+    A relativistic loss compares a real and a generated sample, so the two have the same timestep there. What the noise
+    adapts to is then the sign of their difference.
+
+    The published StyleGAN2 runs use no augmentation besides the noise. One that is given comes before the noise, for
+    real and generated images alike, and R1 is with respect to the image before it. An adaptive one takes its
+    probability from the noise's own p, as in the reference implementation.
 
     Args:
         generator (`nn.Module`): G(z, **condition) -> output with `.sample` and, for path lengths and style mixing,
             `.ws`.
-        discriminator (`nn.Module`): D(x_t, t, **condition) -> output with `.logits`, (B, 1).
-        scheduler ([`DiffusionGANScheduler`]): The noise; its length adapts here.
+        discriminator (`nn.Module`): D(x_t, t, **condition) -> output with `.logits`, (B, L).
+        scheduler ([`DiffusionGANScheduler`]):
+            The noise; its length adapts here. Its `decision_threshold` must be 0, as it is for all losses here.
         latent_dim (`int`): Width of z.
         r1_gamma (`float`, defaults to 0.01): Weight of R1; 0 turns it off.
-        r1_interval (`int`, defaults to 16): Steps between R1 steps.
+        r1_interval (`int`, defaults to 16): Steps between steps for R1 and R2.
+        r2_gamma (`float`, defaults to 0.0): Weight of R2; 0 turns it off.
         path_length_weight (`float`, defaults to 0.0): Weight of the path-length regularisation (StyleGAN2: 2); 0 turns
             it off.
         path_length_interval (`int`, defaults to 4):
@@ -68,9 +77,11 @@ class DiffusionGANObjective(Objective):
         path_length_batch_shrink (`int`, defaults to 2): Path lengths are measured on 1/2 of the batch.
         path_length_decay (`float`, defaults to 0.01): Weight of a new mean length in the moving average.
         style_mixing_probability (`float`, defaults to 0.0): Share of the steps that mix the styles of two latents.
+        adversarial_loss (`str`, defaults to `"logistic"`): See [`Objective`].
+        augmentation ([`~training.Augmentation`], *optional*): For images.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range or the loss unknown.
     """
 
     def __init__(
@@ -81,27 +92,36 @@ class DiffusionGANObjective(Objective):
         latent_dim: int,
         r1_gamma: float = 0.01,
         r1_interval: int = 16,
+        r2_gamma: float = 0.0,
         path_length_weight: float = 0.0,
         path_length_interval: int = 4,
         path_length_batch_shrink: int = 2,
         path_length_decay: float = 0.01,
         style_mixing_probability: float = 0.0,
+        adversarial_loss: str = "logistic",
+        augmentation: Augmentation | None = None,
     ):
-        for name, value, low, high in (
+        check_ranges(
             ("r1_gamma", r1_gamma, 0, math.inf),
             ("r1_interval", r1_interval, 1, math.inf),
+            ("r2_gamma", r2_gamma, 0, math.inf),
             ("path_length_weight", path_length_weight, 0, math.inf),
             ("path_length_interval", path_length_interval, 1 if path_length_weight > 0 else 0, math.inf),
             ("path_length_batch_shrink", path_length_batch_shrink, 1, math.inf),
             ("path_length_decay", path_length_decay, 0, 1),
             ("style_mixing_probability", style_mixing_probability, 0, 1),
-        ):
-            if not low <= value <= high:
-                raise ValueError(f"`{name}` must lie in [{low}, {high}], got {value}.")
-        super().__init__(generator, discriminator, scheduler)
+        )
+        if scheduler.config.decision_threshold:
+            raise ValueError(
+                f"`decision_threshold` must be 0 for a training, got {scheduler.config.decision_threshold}: every "
+                "`adversarial_loss` calls a sample real above 0."
+            )
+        super().__init__(generator, discriminator, scheduler, adversarial_loss, augmentation)
+        self._follow_noise()
         self.latent_dim = latent_dim
         self.r1_gamma = r1_gamma
         self.r1_interval = r1_interval
+        self.r2_gamma = r2_gamma
         self.path_length_weight = path_length_weight
         self.path_length_interval = path_length_interval
         self.path_length_batch_shrink = path_length_batch_shrink
@@ -109,23 +129,23 @@ class DiffusionGANObjective(Objective):
         self.style_mixing_probability = style_mixing_probability
         self.mean_path_length = 0.0
         self.players["discriminator"] = replace(
-            self.players["discriminator"], lazy_interval=r1_interval if r1_gamma > 0 else None
+            self.players["discriminator"], lazy_interval=r1_interval if r1_gamma or r2_gamma else None
         )
         self.players["generator"] = replace(self.players["generator"], lazy_interval=path_length_interval or None)
 
     @property
     def half_steps(self) -> tuple[HalfStep, ...]:
-        """The discriminator, its R1 where that is due, the generator, its path lengths where those are due."""
+        """The discriminator, R1 and R2 where they are due, the generator, its path lengths where they are due."""
         steps = [HalfStep("discriminator", "discriminator", self.discriminator_loss)]
-        if self.r1_gamma > 0:
-            steps.append(HalfStep("r1", "discriminator", self.r1_loss, self.r1_interval))
+        if self.r1_gamma or self.r2_gamma:
+            steps.append(HalfStep("gradient_penalty", "discriminator", self.gradient_penalty_loss, self.r1_interval))
         steps.append(HalfStep("generator", "generator", self.generator_loss))
         if self.path_length_weight > 0:
             steps.append(HalfStep("path_lengths", "generator", self.path_length_loss, self.path_length_interval))
         return tuple(steps)
 
     def draw(self, batch: Batch) -> DiffusionGANDraws:
-        """Latents, style mixing, and timesteps, which are others for real than for generated samples."""
+        """Latents, style mixing, and timesteps, which real and generated samples share in a relative loss alone."""
         batch_size, device = len(batch), batch.device
 
         def latent():
@@ -136,6 +156,8 @@ class DiffusionGANObjective(Objective):
             self.scheduler.sample_timesteps(batch_size, device),
             self.scheduler.sample_timesteps(batch_size, device),
         )
+        if self.adversarial_loss.is_relative:
+            draws.real_timesteps = draws.fake_timesteps
         # One draw for the whole batch, as in StyleGAN2.
         if torch.rand(()) < self.style_mixing_probability:
             num_ws = extract_model_from_parallel(self.generator).synthesis.num_ws
@@ -146,6 +168,20 @@ class DiffusionGANObjective(Objective):
         """The generator's output; style mixing is an argument of generators that know it."""
         options = {} if draws.style_mixing is None else {"style_mixing": draws.style_mixing}
         return self.generator(draws.latent, **condition, **options)
+
+    def _diffuse(self, samples: torch.Tensor, noise: torch.Tensor | None, timesteps: torch.Tensor) -> torch.Tensor:
+        """Float samples as the discriminator sees them."""
+        return self.scheduler.add_noise(self.augmentation(samples), noise, timesteps)
+
+    def _diffuse_real(self, batch: Batch, draws: DiffusionGANDraws) -> torch.Tensor:
+        """Real samples as the discriminator sees them. Without augmentation, pixels go to the noise as they are."""
+        if type(self.augmentation) is not Augmentation:
+            return self._diffuse(batch.clean_samples(), draws.real_noise, draws.real_timesteps)
+        return self.scheduler.add_noise(batch.samples, draws.real_noise, draws.real_timesteps, flip=batch.flip)
+
+    def _follow_noise(self) -> dict[str, float]:
+        is_adaptive = isinstance(self.augmentation, AdaptiveAugmentation)
+        return self.augmentation.follow(self.scheduler.p) if is_adaptive else {}
 
     def discriminator_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """
@@ -160,35 +196,45 @@ class DiffusionGANObjective(Objective):
         """
         draws = draws or self.draw(batch)
         with torch.no_grad():
-            fake = self._generate(draws, batch.condition).sample
-            fake = self.scheduler.add_noise(fake, draws.fake_noise, draws.fake_timesteps)
-            real = self.scheduler.add_noise(batch.samples, draws.real_noise, draws.real_timesteps, flip=batch.flip)
+            fake = self._diffuse(self._generate(draws, batch.condition).sample, draws.fake_noise, draws.fake_timesteps)
+            real = self._diffuse_real(batch, draws)
         fake_logits = self.discriminator(fake, draws.fake_timesteps, **batch.condition).logits
         real_logits = self.discriminator(real, draws.real_timesteps, **batch.condition).logits
-        self.scheduler.observe(real_logits)
-        loss_real, loss_fake = discriminator_loss(real_logits, fake_logits)
-        return StepOutput(
-            loss_real + loss_fake, {"loss_d_real": loss_real.detach(), "loss_d_fake": loss_fake.detach()}
-        )
+        self.scheduler.observe(self.adversarial_loss.real_margins(real_logits, fake_logits))
+        return StepOutput.from_terms(self.adversarial_loss.discriminator_terms(real_logits, fake_logits))
 
-    def r1_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
-        """R1 on the clean real samples, times its interval. Arguments as above."""
+    def gradient_penalty_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
+        """R1 on the clean real samples and R2 on generated ones, times their interval. Arguments as above."""
         draws = draws or self.draw(batch)
-        # The gradient is with respect to the clean sample, so that must be a float tensor.
-        samples = batch.clean_samples().detach().requires_grad_()
-        real = self.scheduler.add_noise(samples, draws.real_noise, draws.real_timesteps)
-        logits = self.discriminator(real, draws.real_timesteps, **batch.condition).logits
-        self.scheduler.observe(logits, new_images=False)
-        penalty = 0.5 * self.r1_gamma * r1_penalty(logits, samples)
-        return StepOutput(lazy(penalty, self.r1_interval, logits), {"r1": penalty.detach()})
+        terms, logits = {}, {}
+        if self.r1_gamma > 0:
+            # The gradient is with respect to the clean sample, so that must be a float tensor.
+            samples = batch.clean_samples().detach().requires_grad_()
+            real = self._diffuse(samples, draws.real_noise, draws.real_timesteps)
+            logits["r1"] = self.discriminator(real, draws.real_timesteps, **batch.condition).logits
+            terms["r1"] = 0.5 * self.r1_gamma * gradient_penalty(logits["r1"], samples)
+            if not self.adversarial_loss.is_relative:
+                self.scheduler.observe(logits["r1"], new_images=False)
+        if self.r2_gamma > 0:
+            with torch.no_grad():
+                samples = self._generate(draws, batch.condition).sample
+            samples.requires_grad_()
+            fake = self._diffuse(samples, draws.fake_noise, draws.fake_timesteps)
+            logits["r2"] = self.discriminator(fake, draws.fake_timesteps, **batch.condition).logits
+            terms["r2"] = 0.5 * self.r2_gamma * gradient_penalty(logits["r2"], samples)
+        return lazy(terms, self.r1_interval, *logits.values())
 
     def generator_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """Loss of the generator through the noise, with the discriminator frozen. Arguments as above."""
         draws = draws or self.draw(batch)
-        fake = self._generate(draws, batch.condition).sample
-        fake = self.scheduler.add_noise(fake, draws.fake_noise, draws.fake_timesteps)
+        fake = self._diffuse(self._generate(draws, batch.condition).sample, draws.fake_noise, draws.fake_timesteps)
+        real_logits = None
         with frozen(self.discriminator) as discriminator:
-            loss = generator_loss(discriminator(fake, draws.fake_timesteps, **batch.condition).logits)
+            fake_logits = discriminator(fake, draws.fake_timesteps, **batch.condition).logits
+            if self.adversarial_loss.is_relative:
+                real = self._diffuse_real(batch, draws)
+                real_logits = discriminator(real, draws.real_timesteps, **batch.condition).logits
+        loss = self.adversarial_loss.generator_loss(fake_logits, real_logits)
         return StepOutput(loss, {"loss_g": loss.detach()})
 
     def path_length_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
@@ -201,19 +247,22 @@ class DiffusionGANObjective(Objective):
         mean = torch.lerp(lengths.new_tensor(self.mean_path_length), lengths.mean(), self.path_length_decay)
         self.mean_path_length = mean_of_processes(mean.detach())
         penalty = self.path_length_weight * (lengths - mean).square().mean()
-        loss = lazy(penalty, self.path_length_interval, output.sample)
-        return StepOutput(loss, {"path_length": lengths.mean().detach(), "path_length_penalty": penalty.detach()})
+        result = lazy({"path_length_penalty": penalty}, self.path_length_interval, output.sample)
+        result.logs["path_length"] = lengths.mean().detach()
+        return result
 
     def finish_step(self, step: int) -> dict[str, float]:
         """Adapts the length of the diffusion when it is time."""
         self.scheduler.adapt()
-        return {"p": self.scheduler.p, "T": len(self.scheduler)}
+        return {"p": self.scheduler.p, "T": len(self.scheduler), **self._follow_noise()}
 
     def state_dict(self) -> dict:
-        """The scheduler's state and the mean path length."""
-        return {"scheduler": self.scheduler.state_dict(), "mean_path_length": self.mean_path_length}
+        """The states of scheduler and augmentation, and the mean path length."""
+        state = {"scheduler": self.scheduler.state_dict(), "mean_path_length": self.mean_path_length}
+        return super().state_dict() | state
 
     def load_state_dict(self, state: dict) -> None:
         """Puts back what `state_dict` gave."""
+        super().load_state_dict(state)
         self.scheduler.load_state_dict(state["scheduler"])
         self.mean_path_length = state["mean_path_length"]

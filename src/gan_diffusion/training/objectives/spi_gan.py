@@ -12,10 +12,9 @@ from torch import nn
 
 from ...data.batch import Batch
 from ...schedulers.scheduling_spi_gan import SPIGANScheduler
-from ...schedulers.sign_statistic import SignStatistic
-from ..augmentation import AdaptiveAugmentation
-from ..losses import discriminator_loss, generator_loss, r1_penalty
-from .base import HalfStep, Objective, StepOutput, frozen, lazy
+from ..augmentation import Augmentation
+from ..losses import gradient_penalty
+from .base import HalfStep, Objective, StepOutput, check_ranges, frozen, lazy
 
 
 @dataclass
@@ -40,24 +39,28 @@ class SPIGANObjective(Objective):
     The adversarial objective of SPI-GAN (arXiv 2206.14464), as we read it.
 
     Real samples are points i(u) of the straight path between data and noise. The generator makes its samples for the
-    same positions u, from the same noisy ends x_T. The discriminator tells the two apart. The loss (non-saturating
-    logistic), R1 and the share of positions at u = 1 are our choices.
+    same positions u, from the same noisy ends x_T. The discriminator tells the two apart. The loss (by default the
+    non-saturating logistic one), R1 and the share of positions at u = 1 are our choices.
 
-    R1 is lazy, as in StyleGAN2, and taken with respect to i(u) before augmentation. Points of the path and generated
-    samples are augmented alike. How much is decided by the discriminator's outputs for clean samples (u = 1) alone: at
-    other positions all samples are partly noise, so outputs near zero say nothing about overfitting.
+    R1 is lazy, as in StyleGAN2, and taken with respect to i(u) before augmentation; R2 is the same for generated
+    samples. A relativistic loss compares a point of the path with the sample made for the same u from the same x_T.
+
+    Points of the path and generated samples are augmented alike. How much is decided by the discriminator's outputs
+    for clean samples (u = 1) alone: at other positions all samples are partly noise, so outputs near zero say nothing
+    about overfitting.
 
     Args:
         generator ([`SPIGANGenerator`]): G(x_T, u, **condition) -> output with `.sample`.
-        discriminator (`nn.Module`): D(x, u, **condition) -> output with `.logits`, (B, 1).
+        discriminator (`nn.Module`): D(x, u, **condition) -> output with `.logits`, (B, L).
         scheduler ([`SPIGANScheduler`]): The straight path.
         r1_gamma (`float`, defaults to 0.01): Weight of R1; 0 turns it off.
-        r1_interval (`int`, defaults to 16): Steps between R1 steps.
-        augmentation ([`~training.AdaptiveAugmentation`], *optional*): For images.
-        update_interval (`int`, defaults to 4): Steps between updates of the augmentation.
+        r1_interval (`int`, defaults to 16): Steps between steps for R1 and R2.
+        r2_gamma (`float`, defaults to 0.0): Weight of R2; 0 turns it off.
+        adversarial_loss (`str`, defaults to `"logistic"`): See [`Objective`].
+        augmentation ([`~training.Augmentation`], *optional*): For images.
 
     Raises:
-        ValueError: If the weight is negative or an interval below 1.
+        ValueError: If a weight is negative, the interval below 1, or the loss unknown.
     """
 
     def __init__(
@@ -67,31 +70,28 @@ class SPIGANObjective(Objective):
         scheduler: SPIGANScheduler,
         r1_gamma: float = 0.01,
         r1_interval: int = 16,
-        augmentation: AdaptiveAugmentation | None = None,
-        update_interval: int = 4,
+        r2_gamma: float = 0.0,
+        adversarial_loss: str = "logistic",
+        augmentation: Augmentation | None = None,
     ):
-        for name, value, low in (
-            ("r1_gamma", r1_gamma, 0),
-            ("r1_interval", r1_interval, 1),
-            ("update_interval", update_interval, 1),
-        ):
-            if not low <= value < math.inf:
-                raise ValueError(f"`{name}` must be at least {low}, got {value}.")
-        super().__init__(generator, discriminator, scheduler)
+        check_ranges(
+            ("r1_gamma", r1_gamma, 0, math.inf),
+            ("r1_interval", r1_interval, 1, math.inf),
+            ("r2_gamma", r2_gamma, 0, math.inf),
+        )
+        super().__init__(generator, discriminator, scheduler, adversarial_loss, augmentation)
         self.r1_gamma = r1_gamma
         self.r1_interval = r1_interval
-        self.augmentation = augmentation
-        self.update_interval = update_interval
-        self._statistic = SignStatistic()
-        if r1_gamma > 0:
+        self.r2_gamma = r2_gamma
+        if r1_gamma or r2_gamma:
             self.players["discriminator"] = replace(self.players["discriminator"], lazy_interval=r1_interval)
 
     @property
     def half_steps(self) -> tuple[HalfStep, ...]:
         """The discriminator, its R1 where that is due, the generator."""
         steps = [HalfStep("discriminator", "discriminator", self.discriminator_loss)]
-        if self.r1_gamma > 0:
-            steps.append(HalfStep("r1", "discriminator", self.r1_loss, self.r1_interval))
+        if self.r1_gamma or self.r2_gamma:
+            steps.append(HalfStep("gradient_penalty", "discriminator", self.gradient_penalty_loss, self.r1_interval))
         return (*steps, HalfStep("generator", "generator", self.generator_loss))
 
     def draw(self, batch: Batch) -> SPIGANDraws:
@@ -109,9 +109,6 @@ class SPIGANObjective(Objective):
         )
         return point, terminal if draws.latent is None else draws.latent
 
-    def _augment(self, samples: torch.Tensor) -> torch.Tensor:
-        return samples if self.augmentation is None else self.augmentation(samples)
-
     def discriminator_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:
         """
         Loss of the discriminator on points of the path and on generated samples of the same positions.
@@ -126,54 +123,41 @@ class SPIGANObjective(Objective):
         draws = draws or self.draw(batch)
         with torch.no_grad():
             real, source = self._path(batch, draws)
-            fake = self._augment(self.generator(source, draws.positions, **batch.condition).sample)
-            real = self._augment(real)
+            fake = self.augmentation(self.generator(source, draws.positions, **batch.condition).sample)
+            real = self.augmentation(real)
         # Both in the same order of positions, so that statistics over the batch mix noise levels alike.
         real_logits = self.discriminator(real, draws.positions, **batch.condition).logits
         fake_logits = self.discriminator(fake, draws.positions, **batch.condition).logits
-        if self.augmentation is not None:
-            self._statistic.observe(real_logits[draws.positions == 1])
-        loss_real, loss_fake = discriminator_loss(real_logits, fake_logits)
-        return StepOutput(
-            loss_real + loss_fake, {"loss_d_real": loss_real.detach(), "loss_d_fake": loss_fake.detach()}
-        )
+        margins = self.adversarial_loss.real_margins(real_logits, fake_logits)
+        self.augmentation.observe(margins, draws.positions == 1)
+        return StepOutput.from_terms(self.adversarial_loss.discriminator_terms(real_logits, fake_logits))
 
-    def r1_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:
-        """R1 on points of the path, times its interval. Arguments as above."""
+    def gradient_penalty_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:
+        """R1 on points of the path and R2 on generated samples, times their interval. Arguments as above."""
         draws = draws or self.draw(batch)
-        point = self._path(batch, draws)[0].detach().requires_grad_()
-        logits = self.discriminator(self._augment(point), draws.positions, **batch.condition).logits
-        penalty = 0.5 * self.r1_gamma * r1_penalty(logits, point)
-        return StepOutput(lazy(penalty, self.r1_interval, logits), {"r1": penalty.detach()})
+        with torch.no_grad():
+            point, source = self._path(batch, draws)
+            samples = {"r1": (self.r1_gamma, point)} if self.r1_gamma else {}
+            if self.r2_gamma:
+                fake = self.generator(source, draws.positions, **batch.condition).sample
+                samples["r2"] = (self.r2_gamma, fake)
+        terms, outputs = {}, []
+        for name, (gamma, images) in samples.items():
+            images = images.detach().requires_grad_()
+            logits = self.discriminator(self.augmentation(images), draws.positions, **batch.condition).logits
+            terms[name] = 0.5 * gamma * gradient_penalty(logits, images)
+            outputs.append(logits)
+        return lazy(terms, self.r1_interval, *outputs)
 
     def generator_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:
         """Loss of the generator at new positions, with the discriminator frozen. Arguments as above."""
         draws = draws or self.draw(batch)
-        _, source = self._path(batch, draws)
-        fake = self._augment(self.generator(source, draws.positions, **batch.condition).sample)
+        point, source = self._path(batch, draws)
+        fake = self.augmentation(self.generator(source, draws.positions, **batch.condition).sample)
+        real_logits = None
         with frozen(self.discriminator) as discriminator:
-            loss = generator_loss(discriminator(fake, draws.positions, **batch.condition).logits)
+            fake_logits = discriminator(fake, draws.positions, **batch.condition).logits
+            if self.adversarial_loss.is_relative:
+                real_logits = discriminator(self.augmentation(point), draws.positions, **batch.condition).logits
+        loss = self.adversarial_loss.generator_loss(fake_logits, real_logits)
         return StepOutput(loss, {"loss_g": loss.detach()})
-
-    def finish_step(self, step: int) -> dict[str, float]:
-        """Adapts the augmentation when it is time."""
-        if self.augmentation is None:
-            return {}
-        if (step + 1) % self.update_interval == 0:
-            sign_mean, images = self._statistic.reduce()
-            if sign_mean is not None:  # There may have been no clean sample.
-                self.augmentation.update(sign_mean, images)
-                self._statistic.reset()
-        return {"augmentation_p": self.augmentation.p}
-
-    def state_dict(self) -> dict:
-        """The augmentation's state, and what it follows."""
-        if self.augmentation is None:
-            return {}
-        return {"augmentation": self.augmentation.state_dict(), "statistic": self._statistic.state_dict()}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Puts back what `state_dict` gave."""
-        if self.augmentation is not None:
-            self.augmentation.load_state_dict(state["augmentation"])
-            self._statistic.load_state_dict(state["statistic"])
