@@ -49,6 +49,10 @@ def _ddgan(run: TrainingRun) -> DDGANObjective:
 
 def _diffusion_gan(run: TrainingRun) -> DiffusionGANObjective:
     latent_dim = run.generator.config.latent_dim
+    for name in ("path_length_weight", "style_mixing_probability"):
+        if getattr(run.arguments.method, name) > 0 and not hasattr(run.generator, "mapping"):
+            kind = type(run.generator).__name__
+            raise ValueError(f"`--{name}` must be 0 for a {kind}, which has no styles.")
     return DiffusionGANObjective(run.generator, run.discriminator, run.scheduler, latent_dim, **_options(run))
 
 
