@@ -1,6 +1,6 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
-"""Frozen networks of feature maps: the built-in one, and vision transformers with random weights, nothing downloaded."""
+"""Frozen networks of feature maps: the built-in one, and vision transformers with random weights of their own."""
 
 import json
 

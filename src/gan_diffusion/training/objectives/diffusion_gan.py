@@ -90,7 +90,7 @@ class DiffusionGANObjective(Objective):
             "samples", or "features" for a discriminator with `feature_noise`, such as [`ProjectedDiscriminator`].
 
     Raises:
-        ValueError: If an argument is out of its range, the loss unknown, or the noise cannot be where it was asked for.
+        ValueError: If an argument is out of its range, the loss unknown, or the noise cannot be put there.
     """
 
     def __init__(
