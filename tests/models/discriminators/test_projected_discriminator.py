@@ -107,6 +107,19 @@ class TestFeatures:
         finally:
             register_feature_network("tiny", TinyFeatures)
 
+    def test_loading_it_draws_no_random_number_of_the_caller(self):
+        discriminator, sample = small_discriminator().eval(), images(2, 3, 16, 16)
+        register_feature_network("drawing", lambda: TinyFeatures(seed=int(torch.randint(5, ()) * 0)))
+        drawing = small_discriminator(feature_network="drawing").eval()
+        torch.manual_seed(3)
+        with torch.inference_mode():
+            expected, actual = discriminator(sample).logits, drawing(sample).logits
+        drawn = torch.rand(3)
+        torch.manual_seed(3)
+        assert torch.equal(torch.rand(3), drawn) and torch.equal(actual, expected)
+        drawing(sample.requires_grad_()).logits.sum().backward()
+        assert (sample.grad != 0).any()
+
     def test_it_stays_frozen_and_lets_gradients_through(self):
         discriminator = small_discriminator().train().requires_grad_(True)
         sample = images(2, 3, 16, 16).requires_grad_()

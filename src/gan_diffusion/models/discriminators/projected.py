@@ -122,7 +122,9 @@ class ProjectedDiscriminator(Network):
         if not self._features:
             config = self.config
             layers = None if config.feature_layers is None else tuple(config.feature_layers)
-            network = load_feature_network(config.feature_network, config.feature_revision, layers)
+            # Whenever that is, it changes no random number of the caller, and the weights can be differentiated through.
+            with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+                network = load_feature_network(config.feature_network, config.feature_revision, layers)
             digest = digest_of(network)
             if config.feature_digest not in (None, digest):
                 raise ValueError(
