@@ -5,6 +5,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -174,7 +175,8 @@ def projected_discriminator_key_map(discriminator: ProjectedDiscriminator) -> di
         f"feature_network.scratch.{key}": f"mixing.{name}"
         for key, name in feature_mixing_key_map(discriminator.mixing).items()
     }
-    for level, head in enumerate(discriminator.heads):
+    heads: Any = discriminator.heads
+    for level, head in enumerate(heads):
         for key, name in projected_head_key_map(head).items():
             key_map[f"discriminator.mini_discs.{level}.{key}"] = f"heads.{level}.{name}"
     return key_map

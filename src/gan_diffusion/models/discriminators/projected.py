@@ -4,6 +4,7 @@
 """The discriminator of Projected GAN, which judges the features of a frozen network."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -122,7 +123,7 @@ class ProjectedDiscriminator(Network):
         if not self._features:
             config = self.config
             layers = None if config.feature_layers is None else tuple(config.feature_layers)
-            # Whenever that is, it changes no random number of the caller, and the weights can be differentiated through.
+            # Whenever that is, the caller's random numbers stay, and gradients can go through the weights.
             with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
                 network = load_feature_network(config.feature_network, config.feature_revision, layers)
             digest = digest_of(network)
@@ -190,7 +191,7 @@ class ProjectedDiscriminator(Network):
 
     def _maps(self, sample: Tensor) -> list[Tensor]:
         """The maps of the frozen network, noised if that is asked for."""
-        network = self.load_features()
+        network: Any = self.load_features()
         weight = next(network.parameters(), sample)
         if weight.device != sample.device:
             network.to(sample.device)

@@ -105,9 +105,9 @@ class _NormalizedImages(nn.Module):
     def __init__(self, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         # From [-1, 1]: ((x + 1) / 2 - mean) / std.
-        mean, std = (torch.tensor(list(values), dtype=torch.float32).view(1, 3, 1, 1) for values in (mean, std))
-        self.register_buffer("scale", 0.5 / std)
-        self.register_buffer("shift", (0.5 - mean) / std)
+        centre, width = (torch.tensor(list(values), dtype=torch.float32).view(1, 3, 1, 1) for values in (mean, std))
+        self.register_buffer("scale", 0.5 / width)
+        self.register_buffer("shift", (0.5 - centre) / width)
 
     def _normalized(self, images: Tensor) -> Tensor:
         return images * self.get_buffer("scale") + self.get_buffer("shift")

@@ -80,6 +80,7 @@ class SpectralConv2d(nn.Conv2d, SpectralNorm):
 class SpectralConvTranspose2d(nn.ConvTranspose2d, SpectralNorm):
     """Transposed convolution with spectral normalisation; the arguments of `torch.nn.ConvTranspose2d`."""
 
+    padding: tuple[int, ...]  # numbers, not one of PyTorch's words such as "same"
     _output_axis = 1
 
     def __init__(self, *args, **kwargs):
