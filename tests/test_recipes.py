@@ -25,13 +25,18 @@ PUBLISHED_PARAMETERS = {
     "diffusion-insgen-afhqcat-512": (30_276_583, 29_246_016),
     "diffusion-insgen-afhqdog-512": (30_276_583, 29_246_016),
     "diffusion-insgen-afhqwild-512": (30_276_583, 29_246_016),
+    # With 376,768 parameters of random projections, and without the frozen network.
+    "diffusion-projected-cifar10": (91_124_489, 10_708_096),
+    "diffusion-projected-stl10-64": (101_939_979, 10_708_096),
+    "diffusion-projected-lsun-bedroom-256": (105_684_175, 10_708_096),
+    "diffusion-projected-lsun-church-256": (105_684_175, 10_708_096),
 }
 PROPOSED = {"spi-gan-cifar10", "spi-gan-celebahq-256", "spi-gan-lsun-church-256"}
 SMALL = {
     f"{method}-{data}"
     for method in ("ddgan", "diffusion-gan", "spi-gan")
     for data in ("digits", "fashion-mnist", "gaussians-25")
-}
+} | {"diffusion-projected-fashion-mnist"}
 NETWORKS = ("generator", "discriminator")
 
 

@@ -38,8 +38,10 @@ if TYPE_CHECKING:
     from .models.discriminators.ddgan import DDGANDiscriminator
     from .models.discriminators.diffused import DiffusedDiscriminator
     from .models.discriminators.mlp import MLPDiscriminator
+    from .models.discriminators.projected import ProjectedDiscriminator
     from .models.discriminators.spi_gan import SPIGANDiscriminator
     from .models.discriminators.stylegan2 import StyleGAN2Discriminator
+    from .models.generators.fastgan import FastGANGenerator
     from .models.generators.latent_mlp import LatentMLPGenerator
     from .models.generators.mlp import MLPGenerator
     from .models.generators.ncsnpp import NCSNppGenerator

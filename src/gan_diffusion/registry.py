@@ -21,6 +21,7 @@ MODULE_OF = {
     "DDGANScheduler": "schedulers.scheduling_ddgan",
     "DiffusionGANScheduler": "schedulers.scheduling_diffusion_gan",
     "SPIGANScheduler": "schedulers.scheduling_spi_gan",
+    "FastGANGenerator": "models.generators.fastgan",
     "LatentMLPGenerator": "models.generators.latent_mlp",
     "MLPGenerator": "models.generators.mlp",
     "NCSNppGenerator": "models.generators.ncsnpp",
@@ -29,6 +30,7 @@ MODULE_OF = {
     "DDGANDiscriminator": "models.discriminators.ddgan",
     "DiffusedDiscriminator": "models.discriminators.diffused",
     "MLPDiscriminator": "models.discriminators.mlp",
+    "ProjectedDiscriminator": "models.discriminators.projected",
     "SPIGANDiscriminator": "models.discriminators.spi_gan",
     "StyleGAN2Discriminator": "models.discriminators.stylegan2",
 }

@@ -11,13 +11,16 @@ import torch
 from accelerate import cpu_offload, disk_offload, dispatch_model
 from accelerate.utils import convert_outputs_to_fp32
 from diffusers.training_utils import EMAModel
+from tiny_features import TINY
 
 from gan_diffusion import (
     DDGANDiscriminator,
+    FastGANGenerator,
     LatentMLPGenerator,
     MLPDiscriminator,
     MLPGenerator,
     NCSNppGenerator,
+    ProjectedDiscriminator,
     SPIGANDiscriminator,
     SPIGANGenerator,
     StyleGAN2Discriminator,
@@ -56,6 +59,11 @@ NETWORKS = {
         PYRAMID | {"latent_dim": 6, "w_dim": 10, "num_mapping_layers": 2},
         lambda b: {"latent": normal(b, 6), "noise_mode": "const"},
     ),
+    "fastgan": (
+        FastGANGenerator,
+        {"sample_size": 64, "latent_dim": 6, "base_channels": 4, "lite": True, "num_class_embeds": 3},
+        lambda b: {"latent": normal(b, 6)},
+    ),
     "spi_gan": (
         SPIGANGenerator,
         PYRAMID | {"w_dim": 10, "mapping_dim": 12, "architecture": "resnet"},
@@ -79,6 +87,11 @@ NETWORKS = {
         PYRAMID | {"position_embed_dim": 8, "projection": True},
         lambda b: {"sample": normal(b, 3, 12, 24), "u": torch.rand(b)},
     ),
+    "projected_d": (
+        ProjectedDiscriminator,
+        TINY | {"num_class_embeds": 3, "timestep_embedding": "sinusoidal"},
+        lambda b: states(b, 3, 12, 24),
+    ),
     "mlp_d": (MLPDiscriminator, VECTORS, lambda b: states(b, 2) | {"noisier_sample": normal(b, 2)}),
 }
 CHECKPOINTED = ("ncsnpp", "stylegan2", "spi_gan", "spi_gan_vectors")
@@ -91,6 +104,8 @@ def make_network(name):
     for parameter in network.parameters():  # fresh networks output almost nothing, or do not see some inputs
         if parameter.abs().max() < 1e-3:
             torch.nn.init.normal_(parameter, std=0.1)
+    if isinstance(network, ProjectedDiscriminator):
+        network.load_features()  # not inside a compiled network
     return network.eval()
 
 
@@ -145,7 +160,8 @@ class TestOutputs:
 
     def test_shape(self, network, name):
         value = run(network, name)
-        shape = (1,) if name.endswith("_d") else network.sample_shape
+        logits = {"projected_d": 2 * 3 * 9}  # of its two heads
+        shape = (logits.get(name, 1),) if name.endswith("_d") else network.sample_shape
         assert value.shape == (4, *shape) and value.isfinite().all()
 
     def test_deterministic(self, network, name):
@@ -222,8 +238,8 @@ class TestSaving:
 class TestTraining:
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_mixed_precision_as_accelerate_wraps_it(self, network, name, dtype):
-        expected = run(network, name)
         network.train()
+        expected = run(copy.deepcopy(network), name)  # a copy, as batch norm changes in training mode
         forward = convert_outputs_to_fp32(torch.autocast("cpu", dtype=dtype)(network.forward))
         output = forward(**make_inputs(name))
         assert all(value.dtype == torch.float32 for value in output.values())

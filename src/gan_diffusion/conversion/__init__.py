@@ -12,6 +12,14 @@ from .ddgan import (
     export_ddgan_discriminator,
     export_ddgan_generator,
 )
+from .projected import (
+    convert_fastgan_generator,
+    convert_projected_discriminator,
+    export_fastgan_generator,
+    export_projected_discriminator,
+    fastgan_generator_key_map,
+    projected_discriminator_key_map,
+)
 from .stylegan2 import (
     convert_stylegan2_discriminator,
     convert_stylegan2_generator,
@@ -28,6 +36,8 @@ __all__ = [
     "convert_contrastive_head",
     "convert_ddgan_discriminator",
     "convert_ddgan_generator",
+    "convert_fastgan_generator",
+    "convert_projected_discriminator",
     "convert_stylegan2_discriminator",
     "convert_stylegan2_generator",
     "ddgan_discriminator_key_map",
@@ -36,9 +46,13 @@ __all__ = [
     "export_contrastive_head",
     "export_ddgan_discriminator",
     "export_ddgan_generator",
+    "export_fastgan_generator",
+    "export_projected_discriminator",
     "export_stylegan2_discriminator",
     "export_stylegan2_generator",
+    "fastgan_generator_key_map",
     "load_official_checkpoint",
+    "projected_discriminator_key_map",
     "stylegan2_discriminator_key_map",
     "stylegan2_generator_key_map",
 ]

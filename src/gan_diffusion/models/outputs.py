@@ -28,7 +28,8 @@ class DiscriminatorOutput(BaseOutput):
     Output of a discriminator.
 
     Args:
-        logits (`torch.Tensor` of shape (B, 1)): What it says of each sample; positive means real.
+        logits (`torch.Tensor` of shape (B, L)):
+            What it says of each sample, positive means real: one number, or L for a discriminator of many parts.
         features (`torch.Tensor` of shape (B, C, H, W), *optional*): Its last features, where they were asked for.
     """
 

@@ -20,7 +20,7 @@ class DiffusionGANPipeline(GANPipeline):
     Images (or vectors) from a Diffusion-GAN (arXiv 2206.02262) in one network evaluation.
 
     Args:
-        generator ([`StyleGAN2Generator`], [`LatentMLPGenerator`] or another `ModelMixin`):
+        generator ([`StyleGAN2Generator`], [`FastGANGenerator`], [`LatentMLPGenerator`] or another `ModelMixin`):
             The network G(z) -> x. One of your own needs `sample_shape`, `config.latent_dim` (the width of z) and
             `forward(latent, truncation_psi, noise_mode, generator)`. (The random-number argument of `__call__` has the
             same name as this component, as everywhere in diffusers.)

@@ -247,6 +247,11 @@ class DiffusionGANArguments(AdversarialArguments):
         "adapted to this interval also where the weight is 0, as in the published CIFAR-10 model; 0 prevents that.",
     )
     style_mixing_probability: float = option(0.0, "Share of the steps that mix the styles of two latents.")
+    noise_on: Literal["samples", "features"] = option(
+        "samples",
+        "Where the noise is: 'features' puts it on the feature maps of a projected discriminator, each channel at a "
+        "timestep of its own.",
+    )
     augmentation_max_p: float = option(
         0.25, "For 'adaptive', whose probability is the p of the noise, its largest value in [0, 1]."
     )

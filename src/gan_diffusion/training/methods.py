@@ -52,6 +52,10 @@ def _ddgan(run: TrainingRun) -> DDGANObjective:
 
 
 def _diffusion_gan(run: TrainingRun) -> DiffusionGANObjective:
+    for name in ("path_length_weight", "style_mixing_probability"):
+        if getattr(run.arguments.method, name) > 0 and not hasattr(run.generator, "mapping"):
+            kind = type(run.generator).__name__
+            raise ValueError(f"`--{name}` must be 0 for a {kind}, which has no styles.")
     parts = (run.generator, run.discriminator, run.scheduler, run.generator.config.latent_dim)
     options = _options(run)
     has_instances, queue_size = options.pop("instance_discrimination"), options.pop("queue_size")

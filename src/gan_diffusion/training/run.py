@@ -18,6 +18,7 @@ from ..data.preview import save_preview
 from ..data.report import write_json
 from ..data.sources import load_samples
 from ..data.storage import check_output_folder
+from ..models.discriminators.projected import ProjectedDiscriminator
 from ..publishing import save_repository
 from ..recipes import Recipe
 from .accelerator import make_accelerator
@@ -215,6 +216,9 @@ def _make_components(
         part: _build(recipe, arguments, part, num_class_embeds=num_classes) for part in ("discriminator", "generator")
     }
     networks = {part: components[part] for part in ("generator", "discriminator")}
+    if isinstance(networks["discriminator"], ProjectedDiscriminator):
+        with accelerator.main_process_first():
+            networks["discriminator"].load_features()
     fine_tuned_from, lines = None, []
     if arguments.run.pretrained is not None:
         class_names = getattr(dataset, "class_names", None) if num_classes else None

@@ -4,6 +4,7 @@
 from .contrastive import ContrastiveHead, ContrastiveOutput
 from .ddgan import DDGANDiscriminator
 from .mlp import MLPDiscriminator
+from .projected import ProjectedDiscriminator
 from .spi_gan import SPIGANDiscriminator
 from .stylegan2 import StyleGAN2Discriminator
 
@@ -13,6 +14,7 @@ __all__ = [
     "ContrastiveOutput",
     "DDGANDiscriminator",
     "MLPDiscriminator",
+    "ProjectedDiscriminator",
     "SPIGANDiscriminator",
     "StyleGAN2Discriminator",
 ]

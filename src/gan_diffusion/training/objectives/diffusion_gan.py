@@ -11,10 +11,14 @@ from accelerate.utils import extract_model_from_parallel
 from torch import nn
 
 from ...data.batch import Batch
+from ...models.discriminators.diffused import ChannelNoise
 from ...schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
 from ..augmentation import AdaptiveAugmentation, Augmentation
 from ..losses import gradient_penalty, path_lengths
 from .base import HalfStep, Objective, StepOutput, check_ranges, frozen, lazy, mean_of_processes
+
+
+NOISE_PLACES = ("samples", "features")
 
 
 @dataclass
@@ -59,6 +63,9 @@ class DiffusionGANObjective(Objective):
     real and generated images alike, and R1 is with respect to the image before it. An adaptive one takes its
     probability from the noise's own p, as in the reference implementation.
 
+    Diffusion-ProjectedGAN has the noise on features instead: `noise_on="features"` leaves samples clean, and has the
+    discriminator diffuse its feature maps, each channel to a timestep of its own.
+
     Args:
         generator (`nn.Module`): G(z, **condition) -> output with `.sample` and, for path lengths and style mixing,
             `.ws`.
@@ -79,9 +86,11 @@ class DiffusionGANObjective(Objective):
         style_mixing_probability (`float`, defaults to 0.0): Share of the steps that mix the styles of two latents.
         adversarial_loss (`str`, defaults to `"logistic"`): See [`Objective`].
         augmentation ([`~training.Augmentation`], *optional*): For images.
+        noise_on (`str`, defaults to `"samples"`):
+            "samples", or "features" for a discriminator with `feature_noise`, such as [`ProjectedDiscriminator`].
 
     Raises:
-        ValueError: If an argument is out of its range or the loss unknown.
+        ValueError: If an argument is out of its range, the loss unknown, or the noise cannot be put there.
     """
 
     def __init__(
@@ -100,6 +109,7 @@ class DiffusionGANObjective(Objective):
         style_mixing_probability: float = 0.0,
         adversarial_loss: str = "logistic",
         augmentation: Augmentation | None = None,
+        noise_on: str = "samples",
     ):
         check_ranges(
             ("r1_gamma", r1_gamma, 0, math.inf),
@@ -118,6 +128,8 @@ class DiffusionGANObjective(Objective):
             )
         super().__init__(generator, discriminator, scheduler, adversarial_loss, augmentation)
         self._follow_noise()
+        self.noise_on = noise_on
+        self._place_noise()
         self.latent_dim = latent_dim
         self.r1_gamma = r1_gamma
         self.r1_interval = r1_interval
@@ -132,6 +144,28 @@ class DiffusionGANObjective(Objective):
             self.players["discriminator"], lazy_interval=r1_interval if r1_gamma or r2_gamma else None
         )
         self.players["generator"] = replace(self.players["generator"], lazy_interval=path_length_interval or None)
+
+    def _place_noise(self) -> None:
+        """Hands the noise to a discriminator that is to put it on its features."""
+        if self.noise_on not in NOISE_PLACES:
+            raise ValueError(f"`noise_on` must be one of {NOISE_PLACES}, got {self.noise_on!r}.")
+        network = extract_model_from_parallel(self.discriminator)
+        if hasattr(network, "feature_noise"):
+            network.feature_noise = ChannelNoise(self.scheduler) if self.noise_on == "features" else None
+        if self.noise_on == "samples":
+            return
+        name = type(network).__name__
+        if not hasattr(network, "feature_noise"):
+            raise ValueError(f"`noise_on` must be 'samples' for a {name}, which has no feature maps, got 'features'.")
+        if network.config.timestep_embedding is not None:
+            raise ValueError(
+                "`timestep_embedding` must be None where each channel has a timestep of its own, got a discriminator with "
+                f"{network.config.timestep_embedding!r}. Take `noise_on` 'samples' for it."
+            )
+        if self.adversarial_loss.is_relative:
+            raise ValueError(
+                "`noise_on` must be 'samples' for a relative loss, whose pairs have one timestep, got 'features'."
+            )
 
     @property
     def half_steps(self) -> tuple[HalfStep, ...]:
@@ -151,11 +185,12 @@ class DiffusionGANObjective(Objective):
         def latent():
             return torch.randn(batch_size, self.latent_dim, device=device, dtype=batch.dtype)
 
-        draws = DiffusionGANDraws(
-            latent(),
-            self.scheduler.sample_timesteps(batch_size, device),
-            self.scheduler.sample_timesteps(batch_size, device),
-        )
+        def timesteps():
+            if self.noise_on == "features":
+                return torch.zeros(batch_size, dtype=torch.int64, device=device)
+            return self.scheduler.sample_timesteps(batch_size, device)
+
+        draws = DiffusionGANDraws(latent(), timesteps(), timesteps())
         if self.adversarial_loss.is_relative:
             draws.real_timesteps = draws.fake_timesteps
         # One draw for the whole batch, as in StyleGAN2.

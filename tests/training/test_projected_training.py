@@ -1,0 +1,271 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+"""Diffusion-ProjectedGAN as a training: FastGAN against a projected discriminator, with noise on features."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from PIL import Image
+from safetensors.torch import load_file
+from tiny_features import TINY, TinyFeatures
+from training_runs import assert_equal_runs, last_state
+
+from gan_diffusion import (
+    DiffusionGANScheduler,
+    FastGANGenerator,
+    LatentMLPGenerator,
+    MLPDiscriminator,
+    ProjectedDiscriminator,
+)
+from gan_diffusion.data import Batch
+from gan_diffusion.models.discriminators.diffused import ChannelNoise
+from gan_diffusion.models.features import digest_of, register_feature_network
+from gan_diffusion.training import DiffusionGANObjective, export_checkpoint, train
+from gan_diffusion.training.checkpoints import list_checkpoints
+
+
+GENERATOR = {"sample_size": 32, "out_channels": 1, "latent_dim": 4, "base_channels": 2, "lite": True}
+DISCRIMINATOR = TINY | {"in_channels": 1}
+OPTIONS = """\
+adversarial_loss: hinge
+noise_on: features
+r1_gamma: 0.0
+path_length_interval: 0
+train_batch_size: 4
+max_train_steps: 4
+learning_rate_g: 0.002
+learning_rate_d: 0.002
+lr_scheduler: constant
+adam_beta1: 0.0
+adam_beta2: 0.99
+ema_decay: 0.9
+checkpointing_steps: 2
+validation_steps: 0
+report_to: none
+"""
+
+
+def write_config(folder: Path, part: str, class_name: str, values: dict) -> None:
+    (folder / part).mkdir(parents=True)
+    name = "scheduler_config.json" if part == "scheduler" else "config.json"
+    (folder / part / name).write_text(json.dumps({"_class_name": class_name} | values))
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes") / "projected"
+    write_config(folder, "generator", "FastGANGenerator", GENERATOR)
+    write_config(folder, "discriminator", "ProjectedDiscriminator", DISCRIMINATOR)
+    # 16 images move p by all of its range.
+    adaptive = {"clean_share": None, "min_timesteps": 5, "max_timesteps": 50, "noise_std": 0.5, "beta_end": 0.01}
+    adaptive |= {"update_interval": 2, "adaptation_kimg": 0.064, "discriminator_target": -0.9}
+    write_config(folder, "scheduler", "DiffusionGANScheduler", adaptive)
+    images = folder / "images"
+    images.mkdir()
+    random = np.random.default_rng(0)
+    for number in range(8):
+        Image.fromarray(random.integers(0, 256, (32, 32), dtype=np.uint8)).save(images / f"{number}.png")
+    (folder / "training.yaml").write_text(OPTIONS + f"train_data_dir: {images}\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def fresh_accelerate(monkeypatch):
+    """accelerate keeps its device and precision for the whole process."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)
+
+
+def go(recipe: Path, folder: Path, *options: str) -> Path:
+    AcceleratorState._reset_state(True)
+    train("diffusion-gan", ["--recipe", str(recipe), "--output_dir", str(folder), *options])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(recipe, tmp_path_factory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "true")
+        return go(recipe, tmp_path_factory.mktemp("runs") / "whole")
+
+
+def saved(folder: Path, part: str) -> dict[str, torch.Tensor]:
+    return load_file(folder / part / "diffusion_pytorch_model.safetensors")
+
+
+class TestRuns:
+    def test_it_resumes_to_the_bit(self, recipe, trained, tmp_path):
+        go(recipe, tmp_path, "--max_train_steps", "2")
+        go(recipe, tmp_path)
+        assert_equal_runs(trained, tmp_path)
+
+    def test_the_average_has_the_statistics_and_vectors_of_the_network(self, trained, tmp_path):
+        """In the saved model, in an export, and so after a resumption, which is exact."""
+        parts = last_state(trained)["parts"]
+        raw, generator = parts["network.generator"], saved(trained, "generator")
+        network = FastGANGenerator(**GENERATOR)
+        shadow = dict(zip((n for n, _ in network.named_parameters()), parts["ema"]["shadow_params"], strict=True))
+        buffers = dict(network.named_buffers())
+        assert {name.rpartition(".")[2] for name in buffers} == {
+            "weight_u", "weight_v", "running_mean", "running_var"
+        }  # fmt: skip
+        for name, value in generator.items():
+            assert torch.equal(value, raw[name] if name in buffers else shadow[name]), name
+        assert any(not torch.equal(shadow[name], raw[name]) for name in shadow)
+        assert all((raw[name] != fresh).any() for name, fresh in buffers.items() if "running" in name)
+        export_checkpoint(list_checkpoints(trained)[-1], tmp_path)
+        exported = saved(tmp_path, "generator")
+        assert all(torch.equal(exported[name], value) for name, value in generator.items())
+
+    def test_the_frozen_network_is_named_and_not_stored(self, trained):
+        config = json.loads((trained / "discriminator" / "config.json").read_text())
+        assert config["feature_digest"] == digest_of(TinyFeatures())
+        stored = last_state(trained)["parts"]["network.discriminator"]
+        assert saved(trained, "discriminator").keys() == stored.keys()
+        assert {name.split(".")[0] for name in stored} == {"mixing", "heads"}
+
+    def test_another_frozen_network_is_refused_on_resumption(self, recipe, tmp_path):
+        go(recipe, tmp_path, "--max_train_steps", "2")
+        register_feature_network("tiny", lambda: TinyFeatures(seed=1))
+        try:
+            with pytest.raises(ValueError, match="made with another discriminator"):
+                go(recipe, tmp_path)
+        finally:
+            register_feature_network("tiny", TinyFeatures)
+
+    def test_an_unknown_network_ends_the_run_before_it_begins(self, recipe, tmp_path):
+        folder = tmp_path / "unknown"
+        for file in recipe.rglob("*.[jy]*"):
+            (folder / file.relative_to(recipe)).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file.relative_to(recipe)).write_text(file.read_text().replace('"tiny"', '"unknown"'))
+        with pytest.raises(ValueError, match="`feature_network` must be one of .*, got 'unknown'"):
+            go(folder, tmp_path / "run")
+
+    def test_half_precision(self, recipe, tmp_path):
+        go(recipe, tmp_path, "--max_train_steps", "2", "--mixed_precision", "bf16", "--augmentation", "diff")
+        assert all(value.isfinite().all() for value in saved(tmp_path, "generator").values())
+
+    @pytest.mark.parametrize("option", ["path_length_weight", "style_mixing_probability"])
+    def test_options_of_styles_are_refused(self, recipe, tmp_path, option):
+        interval = ("--path_length_interval", "2")
+        with pytest.raises(ValueError, match=f"`--{option}` must be 0 for a FastGANGenerator"):
+            go(recipe, tmp_path, f"--{option}", "0.5", *interval)
+
+    def test_two_processes_agree(self, recipe, tmp_path):
+        """Weights and spectral norms are equal in both, and the noise adapts to the images of both."""
+        script = tmp_path / "train_agreeing.py"
+        script.write_text(AGREEING.format(tests=str(Path(__file__).parents[1])))
+        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+        result = subprocess.run(
+            [*launch, "--recipe", str(recipe), "--output_dir", str(tmp_path / "run")],
+            capture_output=True, text=True, env=environment,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("agreed on 2 networks") == 2
+        scheduler = last_state(tmp_path / "run")["parts"]["objective"]["scheduler"]
+        # Two updates, each by the 16 images that both processes saw, of 64 that move p by 1.
+        assert scheduler["p"] == pytest.approx(0.5)
+
+
+AGREEING = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+import tiny_features
+from gan_diffusion.training import Trainer, train
+
+leave = Trainer._leave_processes
+
+def agree(trainer):
+    for network in trainer.networks.values():
+        for name, value in network.state_dict().items():
+            if "running" not in name:
+                first, second = trainer.accelerator.gather(value.detach().flatten()[None])
+                assert torch.equal(first, second), name
+    print("agreed on", len(trainer.networks), "networks", flush=True)
+    leave(trainer)
+
+Trainer._leave_processes = agree
+train("diffusion-gan")
+"""
+
+
+def make_objective(**options):
+    torch.manual_seed(0)
+    scheduler = DiffusionGANScheduler(min_timesteps=20, max_timesteps=20, noise_std=0.5, clean_share=0.0)
+    generator, discriminator = FastGANGenerator(**GENERATOR), ProjectedDiscriminator(**DISCRIMINATOR)
+    defaults = {"adversarial_loss": "hinge", "r1_gamma": 0.0, "path_length_interval": 0, "noise_on": "features"}
+    return DiffusionGANObjective(generator, discriminator, scheduler, 4, **(defaults | options))
+
+
+def real_batch():
+    return Batch(torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+
+
+class TestObjective:
+    def test_channels_are_diffused_each_to_its_own_timestep(self):
+        scheduler = DiffusionGANScheduler(min_timesteps=50, max_timesteps=50, noise_std=0.0, clean_share=0.5)
+        features = torch.rand(8, 6, 5, 4) + 1
+        ratios = (ChannelNoise(scheduler)(features) / features).flatten(2)
+        torch.testing.assert_close(ratios, ratios[:, :, :1].expand_as(ratios))
+        factors = ratios[:, :, 0].flatten()
+        nearest = (factors[:, None] - scheduler.signal_coefs[scheduler.timestep_list]).abs().min(1).values
+        assert nearest.max() < 1e-6 and len(factors.unique()) > 10
+        assert 0.2 < (factors > 0.99999).float().mean() < 0.8  # clean channels
+
+    def test_samples_stay_clean_and_features_do_not(self):
+        objective, batch, seen = make_objective(), real_batch(), []
+        objective.discriminator.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+        network = objective.discriminator.eval()
+        objective.discriminator_loss(batch)
+        assert torch.equal(seen[1], batch.samples)
+        noisy = [network(batch.samples).logits for _ in range(2)]
+        assert not torch.equal(*noisy)
+        objective = make_objective(noise_on="samples")
+        objective.discriminator.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+        objective.discriminator_loss(batch)
+        assert not torch.equal(seen[-1], batch.samples) and objective.discriminator.feature_noise is None
+
+    def test_the_statistic_is_over_all_logits_and_counts_images_once(self):
+        objective = make_objective()
+        objective.discriminator_loss(real_batch())
+        state = objective.scheduler.state_dict()["statistic"]
+        num_logits = objective.discriminator(real_batch().samples).logits.shape[1]
+        assert num_logits > 1 and state["signs"][1] == 3 * num_logits and state["images"] == 3
+
+    def test_each_half_step_trains_its_own_network(self):
+        objective, batch = make_objective(r1_gamma=0.1), real_batch()
+        generator, discriminator = objective.generator, objective.discriminator
+        objective.generator_loss(batch).loss.backward()
+        assert all((each.grad != 0).any() for each in generator.parameters())
+        assert all(each.grad is None for each in discriminator.parameters())
+        generator.zero_grad(set_to_none=True)
+        for loss in (objective.discriminator_loss, objective.gradient_penalty_loss):
+            loss(batch).loss.backward()
+            trained = [each for each in discriminator.parameters() if each.requires_grad]
+            assert all(each.grad is not None and each.grad.isfinite().all() for each in trained)
+        assert all(each.grad is None for each in (*generator.parameters(), *discriminator.mixing.parameters()))
+
+    def test_places_that_the_noise_cannot_have_are_refused(self):
+        vectors = LatentMLPGenerator(latent_dim=2), MLPDiscriminator(pairs=False), DiffusionGANScheduler()
+        with pytest.raises(ValueError, match="`noise_on` must be 'samples' for a MLPDiscriminator"):
+            DiffusionGANObjective(*vectors, 2, noise_on="features")
+        with pytest.raises(ValueError, match="`noise_on` must be one of"):
+            make_objective(noise_on="latents")
+        with pytest.raises(ValueError, match="`noise_on` must be 'samples' for a relative loss"):
+            make_objective(adversarial_loss="relativistic")
+        timed = ProjectedDiscriminator(**DISCRIMINATOR, timestep_embedding="sinusoidal")
+        with pytest.raises(ValueError, match="`timestep_embedding` must be None where each channel"):
+            DiffusionGANObjective(
+                FastGANGenerator(**GENERATOR), timed, DiffusionGANScheduler(), 4, noise_on="features"
+            )
