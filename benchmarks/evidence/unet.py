@@ -5,10 +5,10 @@
 The alternative that the methods are compared with: a diffusion model of diffusers, a UNet trained to predict noise.
 
     python benchmarks/evidence/unet.py train FOLDER --train_data_dir DATA --max_train_steps 20000
-    python benchmarks/evidence/unet.py evaluate FOLDER --train_data_dir DATA --features fashion-mnist --scheduler ddim --steps 50
+    python benchmarks/evidence/unet.py evaluate FOLDER --train_data_dir DATA --scheduler ddim --steps 50
 
-The UNet has about as many weights as generator and discriminator of the recipes for Fashion-MNIST together, and is told
-the class. Its samples are measured as those of the library's own pipelines.
+The UNet has about as many weights as generator and discriminator of the recipes for Fashion-MNIST together, and is
+told the class. Its samples are measured as those of the library's own pipelines.
 """
 
 import argparse
@@ -100,7 +100,9 @@ def train(folder: Path, data: str, max_train_steps: int, batch_size: int = 64) -
     unet.save_pretrained(folder / "unet")
     minutes = (time.perf_counter() - begin) / 60
     facts = {"training steps": max_train_steps, "real images seen": max_train_steps * batch_size, "minutes": minutes}
-    (folder / "measurements.json").write_text(json.dumps(facts | {"weights": sum(p.numel() for p in unet.parameters())}))
+    (folder / "measurements.json").write_text(
+        json.dumps(facts | {"weights": sum(p.numel() for p in unet.parameters())})
+    )
 
 
 def measure(folder: Path, data: str, features: str, num_samples: int, scheduler: str, steps: int) -> None:
@@ -131,9 +133,7 @@ def main() -> None:
     if given.action == "train":
         train(given.folder, given.train_data_dir, given.max_train_steps)
     else:
-        measure(
-            given.folder, given.train_data_dir, given.features, given.num_samples, given.scheduler, given.steps
-        )
+        measure(given.folder, given.train_data_dir, given.features, given.num_samples, given.scheduler, given.steps)
 
 
 if __name__ == "__main__":
