@@ -142,6 +142,15 @@ class TestRuns:
         finally:
             register_feature_network("tiny", TinyFeatures)
 
+    def test_another_run_starts_from_the_saved_model_and_its_record(self, recipe, trained, tmp_path, capsys):
+        options = ("--pretrained", str(trained), "--learning_rate_g", "0", "--learning_rate_d", "0")
+        start = go(trained / "run.yaml", tmp_path, *options, "--max_train_steps", "1")
+        printed = capsys.readouterr().out
+        assert "begin anew" not in printed and "config:" not in printed
+        for part in ("generator", "discriminator"):
+            before, after = saved(trained, part), saved(start, part)
+            assert all(torch.equal(before[name], after[name]) for name in before if name.endswith("weight")), part
+
     def test_an_unknown_network_ends_the_run_before_it_begins(self, recipe, tmp_path):
         folder = tmp_path / "unknown"
         for file in recipe.rglob("*.[jy]*"):
