@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .checkpoint import OfficialCheckpoint, load_official_checkpoint
+from .command import convert_checkpoint, run_conversion
 from .ddgan import (
     convert_ddgan_discriminator,
     convert_ddgan_generator,
@@ -11,6 +12,7 @@ from .ddgan import (
     export_ddgan_discriminator,
     export_ddgan_generator,
 )
+from .networks import Components, build_components
 from .stylegan2 import (
     convert_stylegan2_discriminator,
     convert_stylegan2_generator,
@@ -22,7 +24,10 @@ from .stylegan2 import (
 
 
 __all__ = [
+    "Components",
     "OfficialCheckpoint",
+    "build_components",
+    "convert_checkpoint",
     "convert_ddgan_discriminator",
     "convert_ddgan_generator",
     "convert_stylegan2_discriminator",
@@ -35,6 +40,7 @@ __all__ = [
     "export_stylegan2_discriminator",
     "export_stylegan2_generator",
     "load_official_checkpoint",
+    "run_conversion",
     "stylegan2_discriminator_key_map",
     "stylegan2_generator_key_map",
 ]
