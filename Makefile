@@ -50,6 +50,7 @@ reliability: $(VENV)/.installed
 	$(BIN)/python tests/reliability/damaged_checkpoints.py
 	$(BIN)/python tests/reliability/hostile_checkpoints.py
 	$(BIN)/python tests/reliability/hostile_folders.py
+	$(BIN)/python tests/reliability/hostile_pickles.py
 	$(BIN)/python tests/reliability/damaged_pipelines.py
 	$(BIN)/python tests/reliability/crash_points.py
 	$(BIN)/python tests/reliability/random_kills.py

@@ -9,7 +9,6 @@ from golden_stylegan2 import draw
 from torch import nn
 from torch.nn.functional import normalize
 
-from gan_diffusion.conversion.key_maps import load_by_key_map
 from gan_diffusion.conversion.projected import fastgan_generator_key_map, projected_head_key_map
 from gan_diffusion.models.discriminators.projected_blocks import ProjectedHead
 from gan_diffusion.models.generators.fastgan import FastGANGenerator
@@ -59,7 +58,8 @@ def fill(network: nn.Module, key_map: Mapping[str, str], prefix: str = "") -> nn
     """The network in float64 with the golden weights, for a map of reference keys to ours."""
     network = network.double()
     shapes = {key: network.state_dict()[name].shape for key, name in key_map.items()}
-    load_by_key_map(network, key_map, projected_state_dict(shapes, prefix))
+    state = projected_state_dict(shapes, prefix)
+    network.load_state_dict({name: state[key] for key, name in key_map.items()})
     return network
 
 

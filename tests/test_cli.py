@@ -38,6 +38,9 @@ def test_training_starts_from_the_command():
         (["evaluate"], "the following arguments are required: pipeline"),
         (["evaluate", "nowhere", "--dataset_name", "digits"], "nowhere"),
         (["export", "nowhere", "--output_dir", "x", "--fast"], "unrecognized arguments: --fast"),
+        (["convert"], "the following arguments are required: file, --output_dir"),
+        (["convert", "nowhere", "--output_dir", "x"], "`path` must be a file, got nowhere"),
+        (["convert", "nowhere", "--output_dir", "x", "--fast"], "unrecognized arguments: --fast"),
     ],
 )
 def test_mistakes_end_in_a_short_message(capsys, arguments, message):
@@ -48,7 +51,7 @@ def test_mistakes_end_in_a_short_message(capsys, arguments, message):
 
 def test_help_lists_commands_methods_and_examples(capsys):
     status, text, _ = ended(capsys, "--help")
-    assert status == 0 and "train" in text and "export" in text
+    assert status == 0 and all(command in text for command in ("train", "export", "evaluate", "convert"))
     assert "gan-diffusion train ddgan --recipe ddgan-digits" in text
     _, text, _ = ended(capsys, "train", "--help")
     assert all(method in text for method in ("ddgan", "diffusion-gan", "spi-gan"))

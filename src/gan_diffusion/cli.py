@@ -6,6 +6,7 @@
 import argparse
 from collections.abc import Sequence
 
+from .conversion import run_conversion
 from .evaluation import run_evaluation
 from .training import METHODS, export_checkpoint, train
 
@@ -17,6 +18,7 @@ examples:
   gan-diffusion train ddgan --recipe runs/digits/run.yaml --output_dir runs/again
   gan-diffusion export runs/digits/checkpoint-500 --output_dir runs/early
   gan-diffusion evaluate runs/digits --dataset_name digits
+  gan-diffusion convert netG_1200.pth --preset ddgan-cifar10 --output_dir converted
 """
 
 
@@ -35,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.command == "evaluate":
         run_evaluation(options, prog="gan-diffusion evaluate")
         return
+    if arguments.command == "convert":
+        run_conversion(options, prog="gan-diffusion convert")
+        return
     if options:
         export.error(f"unrecognized arguments: {' '.join(options)}")
     try:
@@ -48,8 +53,8 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     """The parser of the command, and that of `export`."""
     parser = argparse.ArgumentParser(
         prog="gan-diffusion",
-        usage="gan-diffusion {train,export,evaluate} ...; --help explains them",
-        description="Trains diffusion GANs, saves pipelines from checkpoints, and measures them.",
+        usage="gan-diffusion {train,export,evaluate,convert} ...; --help explains them",
+        description="Trains diffusion GANs, saves pipelines from checkpoints, measures them, and converts others' checkpoints.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -77,4 +82,7 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     export.add_argument("checkpoint", help="Folder of the checkpoint, in the folder of its run.")
     export.add_argument("--output_dir", required=True, help="Folder for the pipeline.")
     commands.add_parser("evaluate", help="measure a pipeline against real data", add_help=False, allow_abbrev=False)
+    commands.add_parser(
+        "convert", help="make a pipeline of a checkpoint of the authors' code", add_help=False, allow_abbrev=False
+    )
     return parser, export

@@ -78,9 +78,8 @@ class TestGeneratorFile:
         checkpoint = load_official_checkpoint(tmp_path / "netG_1200.pth")
         assert checkpoint.generator.keys() == state_dict.keys()
         assert all(torch.equal(checkpoint.generator[key], value) for key, value in state_dict.items())
-        assert (
-            checkpoint.discriminator is checkpoint.options is checkpoint.generator_options is checkpoint.epoch is None
-        )
+        assert checkpoint.discriminator is checkpoint.options is checkpoint.generator_options is None
+        assert (checkpoint.method, checkpoint.progress, checkpoint.unused) == ("ddgan", {}, [])
 
     def test_has_no_raw_weights(self, tmp_path, state_dict):
         torch.save(state_dict, tmp_path / "netG_1200.pth")
@@ -95,7 +94,8 @@ class TestTrainingState:
         assert all(torch.equal(checkpoint.generator[key], value) for key, value in state_dict.items())
         assert checkpoint.generator_options == OPTIONS
         assert checkpoint.options["r1_gamma"] == 0.02
-        assert (checkpoint.epoch, checkpoint.global_step) == (3, 12)
+        assert checkpoint.progress == {"epoch": 3, "global_step": 12}
+        assert checkpoint.unused == ["optimizerD", "optimizerG", "schedulerD", "schedulerG"]
         assert list(checkpoint.discriminator) == ["end_linear.bias"]
         convert_ddgan_generator(checkpoint.generator, **checkpoint.generator_options)
 
@@ -115,17 +115,20 @@ class TestTrainingState:
     def test_average_of_another_shape(self, tmp_path, training_state):
         training_state["optimizerG"]["state"][0]["ema"] = torch.zeros(5)
         torch.save(training_state, tmp_path / "content.pth")
-        with pytest.raises(ValueError, match=r"for all_modules.0.weight, got \(5,\)"):
+        with pytest.raises(ValueError, match=r"for 'all_modules.0.weight', got \(5,\)"):
             load_official_checkpoint(tmp_path / "content.pth")
 
 
 class TestUnreadable:
+    @pytest.mark.parametrize("zipped", [True, False])
     @pytest.mark.parametrize("keep", [0, 10, 1000, -1])
-    def test_truncated(self, tmp_path, state_dict, keep):
+    def test_truncated(self, tmp_path, state_dict, keep, zipped):
         path = tmp_path / "netG_1200.pth"
-        torch.save(state_dict, path)
+        torch.save(state_dict, path, _use_new_zipfile_serialization=zipped)
         path.write_bytes(path.read_bytes()[:keep])
-        with pytest.raises(ValueError, match="must hold tensors and plain values only, got .* which is damaged"):
+        with pytest.raises(
+            ValueError, match="must hold tensors and plain values only, and be whole, got .* Copy or download it"
+        ):
             load_official_checkpoint(path)
 
     @pytest.mark.parametrize("zipped", [True, False])
@@ -133,21 +136,21 @@ class TestUnreadable:
         marker, path = tmp_path / "executed", tmp_path / "content.pth"
         training_state["args"] = Command(marker)
         torch.save(training_state, path, _use_new_zipfile_serialization=zipped)
-        with pytest.raises(ValueError, match="must hold tensors and plain values only, got .* which is damaged"):
+        with pytest.raises(ValueError, match="where it asks for .*open, which no checkpoint needs. Nothing"):
             load_official_checkpoint(path)
         assert not marker.exists()
 
     def test_plain_pickle_is_not_executed(self, tmp_path):
         marker, path = tmp_path / "executed", tmp_path / "content.pth"
         path.write_bytes(pickle.dumps(Command(marker), protocol=2))
-        with pytest.raises(ValueError, match="must hold tensors and plain values only, got .* which is damaged"):
+        with pytest.raises(ValueError, match="where it asks for .*open, which no checkpoint needs. Nothing"):
             load_official_checkpoint(path)
         assert not marker.exists()
 
     @pytest.mark.parametrize("content", [[1, 2], {}, {"netG_dict": 3}, {"a": torch.zeros(1), "b": 2}, torch.zeros(2)])
     def test_other_content(self, tmp_path, content):
         torch.save(content, tmp_path / "content.pth")
-        with pytest.raises(ValueError, match="must hold a state dict or a training state"):
+        with pytest.raises(ValueError, match="must hold a state dict, a training state with netG_dict, or networks"):
             load_official_checkpoint(tmp_path / "content.pth")
 
     def test_missing_file(self, tmp_path):

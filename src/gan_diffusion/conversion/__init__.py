@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .checkpoint import OfficialCheckpoint, load_official_checkpoint
+from .command import convert_checkpoint, run_conversion
 from .contrastive import contrastive_head_key_map, convert_contrastive_head, export_contrastive_head
 from .ddgan import (
     convert_ddgan_discriminator,
@@ -12,6 +13,7 @@ from .ddgan import (
     export_ddgan_discriminator,
     export_ddgan_generator,
 )
+from .networks import Components, build_components
 from .projected import (
     convert_fastgan_generator,
     convert_projected_discriminator,
@@ -31,9 +33,12 @@ from .stylegan2 import (
 
 
 __all__ = [
+    "Components",
     "OfficialCheckpoint",
     "contrastive_head_key_map",
     "convert_contrastive_head",
+    "build_components",
+    "convert_checkpoint",
     "convert_ddgan_discriminator",
     "convert_ddgan_generator",
     "convert_fastgan_generator",
@@ -53,6 +58,7 @@ __all__ = [
     "fastgan_generator_key_map",
     "load_official_checkpoint",
     "projected_discriminator_key_map",
+    "run_conversion",
     "stylegan2_discriminator_key_map",
     "stylegan2_generator_key_map",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..models.discriminators.contrastive import ContrastiveHead
-from .key_maps import export_by_key_map, load_by_key_map
+from .key_maps import build_and_fill, export_by_key_map
 
 
 def convert_contrastive_head(
@@ -37,11 +37,13 @@ def convert_contrastive_head(
     pointer = int(state_dict.pop("queue_ptr", torch.zeros(1)))
     if not 0 <= pointer < queue.shape[1]:
         raise ValueError(f"`queue_ptr` must be a place in the queue of {queue.shape[1]}, got {pointer}.")
-    head = ContrastiveHead(weight.shape[1], queue.shape[0], queue.shape[1], temperature, momentum)
     # The reference writes into a ring; ours begins with the oldest key.
     state_dict["queue"] = queue.roll(-pointer, 1)
-    load_by_key_map(head, contrastive_head_key_map(head), state_dict, transposed={"queue"})
-    return head
+    return build_and_fill(
+        lambda: ContrastiveHead(weight.shape[1], queue.shape[0], queue.shape[1], temperature, momentum),
+        lambda head: {"key_map": contrastive_head_key_map(head), "transposed": {"queue"}},
+        state_dict,
+    )
 
 
 def export_contrastive_head(head: ContrastiveHead) -> dict[str, Tensor]:

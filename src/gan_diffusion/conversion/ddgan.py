@@ -4,6 +4,7 @@
 """Weights of the reference implementation of DDGAN (NVlabs/denoising-diffusion-gan), to and from our networks."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -13,7 +14,7 @@ from ..models.generators.ncsnpp_blocks import InputSkip, ResidualBlock
 from ..models.layers.attention import AttentionBlock
 from ..models.layers.embeddings import FourierEmbedding
 from ..models.layers.resampling import ConvDownsample
-from .key_maps import export_by_key_map, load_by_key_map
+from .key_maps import build_and_fill, export_by_key_map
 
 
 # Reference option -> (our argument, reference default). The reference has no default for ch_mult.
@@ -40,6 +41,10 @@ _GENERATOR_OPTIONS = {
     "dropout": ("dropout", 0.0),
 }
 GENERATOR_OPTIONS = {*_GENERATOR_OPTIONS, "fir", "resamp_with_conv", "fourier_scale"}
+# Those that the network depends on, with the reference's defaults.
+GENERATOR_DEFAULTS: dict[str, Any] = {name: default for name, (_, default) in _GENERATOR_OPTIONS.items()} | {
+    "fir": True, "resamp_with_conv": True
+}  # fmt: skip
 # Options that stand beside them in the reference and belong to the diffusion process or the discriminator.
 _OTHER_OPTIONS = {"use_geometric", "beta_min", "beta_max", "num_timesteps", "t_emb_dim"}
 
@@ -99,12 +104,15 @@ def convert_ddgan_generator(state_dict: Mapping[str, Tensor], **options) -> NCSN
         ValueError: If an option is unknown or one that the reference network cannot run with, if `ch_mult` is missing,
             or if keys are missing, unexpected or of another shape than the options call for.
     """
-    generator = NCSNppGenerator(**_generator_config(options))
+    config = _generator_config(options)
+    return build_and_fill(lambda: NCSNppGenerator(**config), _generator_tables, state_dict)
+
+
+def _generator_tables(generator: NCSNppGenerator) -> dict[str, Any]:
     key_map = ddgan_generator_key_map(generator)
-    load_by_key_map(
-        generator, key_map, state_dict, transposed=_transposed(key_map), unused=_unused_generator_keys(generator)
-    )
-    return generator
+    return {
+        "key_map": key_map, "transposed": _transposed(key_map), "unused": _unused_generator_keys(generator)
+    }  # fmt: skip
 
 
 def _generator_config(options: Mapping) -> dict:
@@ -133,6 +141,24 @@ def _generator_config(options: Mapping) -> dict:
     if not fir:
         config["fir_taps"] = None
     return config
+
+
+def ddgan_generator_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The reference's options for our arguments, the inverse of what [`convert_ddgan_generator`] does.
+
+    Args:
+        config (`Mapping[str, Any]`): Config of a [`NCSNppGenerator`].
+
+    Returns:
+        `dict[str, Any]`: options by their names, without `fourier_scale`.
+    """
+    options = {name: config[ours] for name, (ours, _) in _GENERATOR_OPTIONS.items() if ours in config}
+    options["not_use_tanh"] = not options["not_use_tanh"]
+    options |= {"fir": config["fir_taps"] is not None, "resamp_with_conv": config["block_type"] != "ddpm"}
+    if config["fir_taps"] is None:
+        del options["fir_kernel"]
+    return options
 
 
 def _unused_generator_keys(generator: NCSNppGenerator) -> set[str]:
@@ -171,11 +197,12 @@ def convert_ddgan_discriminator(
         raise ValueError(f"`variant` must be one of {tuple(_DISCRIMINATOR_VARIANTS)}, got {variant!r}.")
     if nc % 2:
         raise ValueError(f"`nc` must be the even number of channels of a pair of images, got {nc}.")
-    discriminator = DDGANDiscriminator(
-        in_channels=nc // 2, base_channels=ngf, time_embed_dim=t_emb_dim, **_DISCRIMINATOR_VARIANTS[variant]
+    config = {"in_channels": nc // 2, "base_channels": ngf, "time_embed_dim": t_emb_dim}
+    return build_and_fill(
+        lambda: DDGANDiscriminator(**config, **_DISCRIMINATOR_VARIANTS[variant]),
+        lambda discriminator: {"key_map": ddgan_discriminator_key_map(discriminator)},
+        state_dict,
     )
-    load_by_key_map(discriminator, ddgan_discriminator_key_map(discriminator), state_dict)
-    return discriminator
 
 
 def export_ddgan_generator(generator: NCSNppGenerator) -> dict[str, Tensor]:

@@ -3,27 +3,62 @@
 
 """Moving weights between the state dict of a reference implementation and one of our networks, key by key."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 
-def load_by_key_map(
+_Model = TypeVar("_Model", bound=nn.Module)
+
+
+def build_and_fill(
+    build: Callable[[], _Model], tables: Callable[[_Model], dict[str, Any]], state_dict: Mapping[str, Tensor]
+) -> _Model:
+    """
+    Makes a network with the weights of a reference state dict.
+
+    It is made without memory first, so that options that ask for another network than the state dict has never make a
+    large one.
+
+    Args:
+        build (`Callable`): Makes the network.
+        tables (`Callable`): Network -> the arguments of [`check_by_key_map`] that go with it, by their names.
+        state_dict (`dict[str, torch.Tensor]`):
+            Reference state dict; a `module.` prefix on its keys is taken off.
+
+    Returns:
+        `nn.Module`: the network.
+
+    Raises:
+        ValueError: If keys are missing, unexpected or of another shape, or a constant has another value.
+    """
+    state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
+    with torch.device("meta"):
+        empty = build()
+    used = tables(empty)
+    check_by_key_map(empty, state_dict, **used)
+    model = build()
+    _fill(model, state_dict, used["key_map"], used.get("transposed", ()))
+    return model
+
+
+def check_by_key_map(
     model: nn.Module,
-    key_map: Mapping[str, str],
     state_dict: Mapping[str, Tensor],
+    key_map: Mapping[str, str],
     transposed: Collection[str] = (),
     constants: Mapping[str, Tensor] | None = None,
     unused: Collection[str] = (),
 ) -> None:
     """
-    Fills a network from a reference state dict.
+    Compares a reference state dict with a network.
 
     Args:
         model (`nn.Module`): The network.
+        state_dict (`dict[str, torch.Tensor]`): Reference state dict, without `module.` prefix.
         key_map (`dict[str, str]`): Reference key -> our key, for every entry of our state dict.
-        state_dict (`dict[str, torch.Tensor]`): Reference state dict; a `module.` prefix on its keys is taken off.
         transposed (`set[str]`, defaults to none): Reference keys that hold the transpose of our weight.
         constants (`dict[str, torch.Tensor]`, *optional*):
             Reference entries that we do not store, because the options determine them.
@@ -32,7 +67,6 @@ def load_by_key_map(
     Raises:
         ValueError: If keys are missing, unexpected or of another shape, or a constant has another value.
     """
-    state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
     constants = constants or {}
     ours = model.state_dict()
     expected = {
@@ -60,6 +94,12 @@ def load_by_key_map(
             if keys
         )
         raise ValueError(f"`state_dict` must have the keys that the options call for, got {listing}.")
+
+
+def _fill(
+    model: nn.Module, state_dict: Mapping[str, Tensor], key_map: Mapping[str, str], transposed: Collection[str]
+) -> None:
+    ours = model.state_dict()
     converted = {
         our_key: (state_dict[key].t() if key in transposed else state_dict[key]).reshape(ours[our_key].shape)
         for key, our_key in key_map.items()
@@ -73,7 +113,7 @@ def export_by_key_map(
     transposed: Collection[str] = (),
     constants: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
-    """Reference state dict of a network, the inverse of `load_by_key_map`."""
+    """Reference state dict of a network, the inverse of `build_and_fill`."""
     ours = model.state_dict()
     exported = {
         key: ours[our_key].flatten(1).t().contiguous() if key in transposed else ours[our_key].clone()

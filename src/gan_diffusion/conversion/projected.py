@@ -14,7 +14,7 @@ from ..models.discriminators.projected import ProjectedDiscriminator
 from ..models.discriminators.projected_blocks import FeatureMixing, ProjectedHead
 from ..models.generators.fastgan import FastGANGenerator
 from ..models.layers.spectral import ConditionalBatchNorm, SpectralNorm
-from .key_maps import export_by_key_map, load_by_key_map
+from .key_maps import build_and_fill, export_by_key_map
 
 
 # The reference builds the levels up to this size, whichever are used.
@@ -67,22 +67,25 @@ def convert_fastgan_generator(
         raise ValueError(f"`synthesis_kwargs` must have some of ['lite'], got {sorted(options)}.")
     if cond and c_dim < 1:
         raise ValueError(f"`c_dim` must be the number of classes of a conditional generator, got {c_dim}.")
-    generator = FastGANGenerator(
-        sample_size=img_resolution,
-        out_channels=img_channels,
-        latent_dim=z_dim,
-        base_channels=ngf,
-        lite=lite,
-        num_class_embeds=c_dim if cond else None,
-    )
+    config = {
+        "sample_size": img_resolution,
+        "out_channels": img_channels,
+        "latent_dim": z_dim,
+        "base_channels": ngf,
+        "lite": lite,
+        "num_class_embeds": c_dim if cond else None,
+    }
     state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
     if cond and _GENERATOR_EMBEDDING in state_dict:
         state_dict[_GENERATOR_EMBEDDING] = state_dict[_GENERATOR_EMBEDDING][:c_dim]
     with torch.device("meta"):
-        largest = FastGANGenerator.from_config({**generator.config, "sample_size": max(_BUILT_SIZE, img_resolution)})
+        largest = FastGANGenerator(**config | {"sample_size": max(_BUILT_SIZE, img_resolution)})
     unused = {*fastgan_generator_key_map(largest), *(key for key in state_dict if key.endswith("num_batches_tracked"))}
-    load_by_key_map(generator, fastgan_generator_key_map(generator), state_dict, unused=unused)
-    return generator
+    return build_and_fill(
+        lambda: FastGANGenerator(**config),
+        lambda generator: {"key_map": fastgan_generator_key_map(generator), "unused": unused},
+        state_dict,
+    )
 
 
 def convert_projected_discriminator(
@@ -123,20 +126,23 @@ def convert_projected_discriminator(
             raise ValueError(f"`backbone_kwargs` must have {value} for {name!r}, got {options[name]!r}.")
     if options["cond"] and c_dim < 1:
         raise ValueError(f"`c_dim` must be the number of classes of a conditional discriminator, got {c_dim}.")
-    discriminator = ProjectedDiscriminator(
-        in_channels=img_channels,
-        input_size=224 if interp224 else None,
-        projection_channels=options["cout"],
-        separable=bool(options["separable"]),
-        patch=bool(options["patch"]),
-        num_class_embeds=c_dim if options["cond"] else None,
-    )
+    config = {
+        "in_channels": img_channels,
+        "input_size": 224 if interp224 else None,
+        "projection_channels": options["cout"],
+        "separable": bool(options["separable"]),
+        "patch": bool(options["patch"]),
+        "num_class_embeds": c_dim if options["cond"] else None,
+    }
     state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
     for key in [key for key in state_dict if re.fullmatch(r"discriminator\.mini_discs\.\d+\.embed\.weight", key)]:
         state_dict[key] = state_dict[key][:c_dim]
     unused = {key for key in state_dict if key.startswith(_FROZEN) or key.endswith("num_batches_tracked")}
-    load_by_key_map(discriminator, projected_discriminator_key_map(discriminator), state_dict, unused=unused)
-    return discriminator
+    return build_and_fill(
+        lambda: ProjectedDiscriminator(**config),
+        lambda discriminator: {"key_map": projected_discriminator_key_map(discriminator), "unused": unused},
+        state_dict,
+    )
 
 
 def export_fastgan_generator(generator: FastGANGenerator) -> dict[str, Tensor]:

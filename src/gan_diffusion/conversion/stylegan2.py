@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from ..models.generators.stylegan2 import StyleGAN2Generator
 from ..models.generators.stylegan2_blocks import StyledConv, SynthesisBlock
 from ..models.layers.equalized import EqualizedConv2d
 from ..models.layers.pyramid import size_pair
-from .key_maps import export_by_key_map, load_by_key_map
+from .key_maps import build_and_fill, export_by_key_map
 
 
 _Model = TypeVar("_Model", StyleGAN2Generator, StyleGAN2Discriminator)
@@ -73,17 +73,18 @@ def convert_stylegan2_generator(
     mapping_options = _MAPPING_OPTIONS | {"w_avg_beta": ("w_avg_decay", 0.995)}
     config = _translate("mapping_kwargs", mapping_kwargs, mapping_options, width=w_dim)
     config |= _translate("synthesis_kwargs", synthesis_kwargs, _SYNTHESIS_OPTIONS)
-    generator = StyleGAN2Generator(
-        sample_size=img_resolution,
-        out_channels=img_channels,
-        latent_dim=z_dim,
-        w_dim=w_dim,
-        num_class_embeds=c_dim or None,
-        **config,
+    config |= {
+        "sample_size": img_resolution, "out_channels": img_channels, "latent_dim": z_dim, "w_dim": w_dim,
+        "num_class_embeds": c_dim or None,
+    }  # fmt: skip
+    return build_and_fill(
+        lambda: StyleGAN2Generator(**config),
+        lambda generator: {
+            "key_map": stylegan2_generator_key_map(generator),
+            "constants": _filters(generator, _generator_key),
+        },  # fmt: skip
+        state_dict,
     )
-    key_map = stylegan2_generator_key_map(generator)
-    load_by_key_map(generator, key_map, state_dict, constants=_filters(generator, _generator_key))
-    return generator
 
 
 def convert_stylegan2_discriminator(
@@ -141,20 +142,19 @@ def convert_stylegan2_discriminator(
     config = _translate("block_kwargs", block_kwargs, _BLOCK_OPTIONS)
     config |= _translate("mapping_kwargs", mapping_kwargs, _MAPPING_OPTIONS, width=width)
     config |= _translate("epilogue_kwargs", epilogue_kwargs, _EPILOGUE_OPTIONS)
-    discriminator = StyleGAN2Discriminator(
-        sample_size=img_resolution,
-        in_channels=img_channels,
-        channel_base=channel_base,
-        channel_max=channel_max,
-        architecture=architecture,
-        timestep_embedding=timestep_embedding,
-        num_class_embeds=c_dim or None,
-        activation_clamp=conv_clamp,
-        **config,
+    config |= {
+        "sample_size": img_resolution, "in_channels": img_channels, "channel_base": channel_base,
+        "channel_max": channel_max, "architecture": architecture, "timestep_embedding": timestep_embedding,
+        "num_class_embeds": c_dim or None, "activation_clamp": conv_clamp,
+    }  # fmt: skip
+    return build_and_fill(
+        lambda: StyleGAN2Discriminator(**config),
+        lambda discriminator: {
+            "key_map": stylegan2_discriminator_key_map(discriminator),
+            "constants": _filters(discriminator, _discriminator_key),
+        },
+        state_dict,
     )
-    key_map = stylegan2_discriminator_key_map(discriminator)
-    load_by_key_map(discriminator, key_map, state_dict, constants=_filters(discriminator, _discriminator_key))
-    return discriminator
 
 
 def export_stylegan2_generator(generator: StyleGAN2Generator) -> dict[str, Tensor]:
@@ -179,6 +179,39 @@ def export_stylegan2_discriminator(discriminator: StyleGAN2Discriminator) -> dic
     """
     key_map = stylegan2_discriminator_key_map(discriminator)
     return export_by_key_map(discriminator, key_map, constants=_filters(discriminator, _discriminator_key))
+
+
+def stylegan2_generator_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The reference's options for the config of a generator, all in one dictionary.
+
+    Args:
+        config (`Mapping[str, Any]`): Config of a [`StyleGAN2Generator`].
+
+    Returns:
+        `dict[str, Any]`: options by their names.
+    """
+    table = _MAPPING_OPTIONS | _SYNTHESIS_OPTIONS | {"w_avg_beta": ("w_avg_decay", 0.995)}
+    names = {"z_dim": "latent_dim", "w_dim": "w_dim", "img_resolution": "sample_size", "img_channels": "out_channels"}
+    options = {name: config[ours] for name, (ours, _) in table.items()}
+    return options | {name: config[ours] for name, ours in names.items()} | {"c_dim": config["num_class_embeds"] or 0}
+
+
+def stylegan2_discriminator_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    The reference's options for the config of a discriminator, all in one dictionary.
+
+    Args:
+        config (`Mapping[str, Any]`): Config of a [`StyleGAN2Discriminator`].
+
+    Returns:
+        `dict[str, Any]`: options by their names.
+    """
+    table = _MAPPING_OPTIONS | _SYNTHESIS_OPTIONS | _EPILOGUE_OPTIONS
+    names = {"img_resolution": "sample_size", "img_channels": "in_channels"}
+    options = {name: config[ours] for name, (ours, _) in table.items()}
+    options |= {name: config[ours] for name, ours in names.items()} | {"c_dim": config["num_class_embeds"] or 0}
+    return options | {"t_dim": int(config["timestep_embedding"] is not None)}
 
 
 def stylegan2_generator_key_map(generator: StyleGAN2Generator) -> dict[str, str]:

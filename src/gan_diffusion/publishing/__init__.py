@@ -1,15 +1,18 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+from .converted_cards import Origin
 from .hub import find_revision, push_measurements
-from .repository import read_measurements, record_measurements, renew_checksums, save_repository
+from .repository import read_measurements, record_measurements, renew_checksums, save_converted, save_repository
 
 
 __all__ = [
+    "Origin",
     "find_revision",
     "push_measurements",
     "read_measurements",
     "record_measurements",
     "renew_checksums",
+    "save_converted",
     "save_repository",
 ]

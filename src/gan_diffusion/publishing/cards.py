@@ -53,7 +53,17 @@ The library is under Apache-2.0. Whoever publishes the weights states their lice
 
 
 @dataclass(frozen=True)
-class _Method:
+class Method:
+    """
+    What the cards of a method say.
+
+    Args:
+        title (`str`): Name of the method.
+        description (`str`): A sentence or two, with a place for the number of `{evaluations}`.
+        command (`str`): Name of its command.
+        tags (`tuple[str, ...]`): Its tags on the Hub.
+    """
+
     title: str
     description: str
     command: str
@@ -61,22 +71,22 @@ class _Method:
 
 
 # By the name of the pipeline's class.
-_METHODS = {
-    "DDGANPipeline": _Method(
+METHODS = {
+    "DDGANPipeline": Method(
         "DDGAN",
         "A denoising diffusion GAN ([paper](https://arxiv.org/abs/2112.07804)): a conditional GAN models each of a few large "
         "denoising steps. A sample takes {evaluations} network evaluations.",
         "ddgan",
         ("ddgan", "denoising-diffusion-gan"),
     ),
-    "DiffusionGANPipeline": _Method(
+    "DiffusionGANPipeline": Method(
         "Diffusion-GAN",
         "A Diffusion-GAN ([paper](https://arxiv.org/abs/2206.02262)): a GAN whose discriminator sees real and generated "
         "samples through noise of adaptive strength. A sample takes one network evaluation.",
         "diffusion-gan",
         ("diffusion-gan",),
     ),
-    "SPIGANPipeline": _Method(
+    "SPIGANPipeline": Method(
         "SPI-GAN",
         "An SPI-GAN ([paper](https://arxiv.org/abs/2206.14464)) as this project reads the paper, whose authors published no "
         "code: a GAN trained on the straight path between noise and data, with a neural ODE that carries noise to the style "
@@ -107,7 +117,7 @@ def make_card(
     Returns:
         `str`: The text of README.md.
     """
-    method = _METHODS[type(pipeline).__name__]
+    method = METHODS[type(pipeline).__name__]
     conditional = pipeline.generator.config.get("num_class_embeds") is not None
     facts: Mapping[str, Any] = {"name": training.get("dataset_name")} if record is None else record["data"]
     text = _TEMPLATE.format(
@@ -116,11 +126,11 @@ def make_card(
         subject=_code(facts["name"]) if facts["name"] else "samples of its author's own",
         # Only DDGAN's scheduler has a number of denoising steps, and only DDGAN's text asks for it.
         description=method.description.format(evaluations=pipeline.scheduler.config.get("num_train_timesteps")),
-        samples=_samples(pipeline.sample_shape, conditional),
+        samples=describe_samples(pipeline.sample_shape, conditional),
         generator_size=pipeline.generator.num_parameters(),
         discriminator_size=discriminator.num_parameters(),
         pipeline=type(pipeline).__name__,
-        example=_example(pipeline, conditional),
+        example=example_of(pipeline, conditional),
         data=_data(facts, pipeline.sample_shape),
         training=_training(method, recipe, training, record),
         measured_heading=MEASURED_HEADING,
@@ -156,7 +166,7 @@ def add_results(text: str, results: Sequence[EvalResult]) -> str:
 
 
 def _metadata(
-    method: _Method,
+    method: Method,
     sample_shape: tuple[int, ...],
     conditional: bool,
     facts: Mapping[str, Any],
@@ -177,7 +187,8 @@ def _base_model(record: Mapping[str, Any] | None) -> str | None:
     return ((record or {}).get("fine_tuned_from") or {}).get("name")
 
 
-def _samples(sample_shape: tuple[int, ...], conditional: bool) -> str:
+def describe_samples(sample_shape: tuple[int, ...], conditional: bool) -> str:
+    """What samples of a shape are, in words."""
     kind = "Class-conditional" if conditional else "Unconditional"
     if len(sample_shape) == 1:
         return f"{kind}; samples are vectors of {sample_shape[0]} numbers."
@@ -185,7 +196,8 @@ def _samples(sample_shape: tuple[int, ...], conditional: bool) -> str:
     return f"{kind}; images of {width}x{height} pixels with {channels} channel{'s' if channels > 1 else ''}."
 
 
-def _example(pipeline: Any, conditional: bool) -> str:
+def example_of(pipeline: Any, conditional: bool) -> str:
+    """A line of Python that draws samples."""
     label = next(iter(pipeline.labels), 0)
     if len(pipeline.sample_shape) == 3:
         return f"image = pipeline({f'class_labels=[{label!r}]' if conditional else ''}).images[0]"
@@ -217,7 +229,7 @@ def _data(facts: Mapping[str, Any], sample_shape: tuple[int, ...]) -> str:
     return "\n".join(lines)
 
 
-def _training(method: _Method, recipe: Recipe, training: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
+def _training(method: Method, recipe: Recipe, training: Mapping[str, Any], record: Mapping[str, Any] | None) -> str:
     """How the model was trained, in paragraphs."""
     again = "The options of this run are in `training.yaml`: a copy of this repository is a recipe too."
     if record is None:

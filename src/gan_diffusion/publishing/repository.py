@@ -19,6 +19,7 @@ from ..storage.checksums import write_checksums
 from ..storage.reading import read_json, read_text
 from ..storage.writing import current_folder, finish_replacing, replaced_files, write_text
 from .cards import MEASURED_HEADING, add_results, make_card
+from .converted_cards import Origin, make_converted_card
 
 
 CARD, MEASUREMENTS = "README.md", "measurements.json"
@@ -70,16 +71,56 @@ def save_repository(
             f"`pipeline` must be the {name} of the recipe {recipe.name!r}, got {type(pipeline).__name__}. "
             "Give the recipe that it was trained with."
         )
+    card = make_card(pipeline, discriminator, recipe, training, record)
     with replaced_files(Path(output_dir)) as folder:
-        pipeline.save_pretrained(folder)
-        discriminator.save_pretrained(folder / "discriminator")
-        (folder / "pipeline.py").write_text(_PIPELINE_FILE.format(name=name))
         (folder / "training.yaml").write_text(yaml.safe_dump(dict(training), sort_keys=False), encoding="utf-8")
-        card = make_card(pipeline, discriminator, recipe, training, record)
-        (folder / "README.md").write_text(card, encoding="utf-8")
-        record_measurements(folder, measurements)
-        write_checksums(folder)
-        _read_back(pipeline.generator, folder / "generator")
+        _write(folder, pipeline, discriminator, card, measurements)
+
+
+def save_converted(
+    output_dir: str | Path, pipeline: DiffusionPipeline, discriminator: ModelMixin | None, origin: Origin
+) -> None:
+    """
+    Writes a model that was converted from a file of a reference implementation, as [`save_repository`] writes one.
+
+    It is no recipe, because the training options are not known: train it further with `--recipe` and `--pretrained`.
+
+    Args:
+        output_dir (`str` or `Path`):
+            The folder; other files in it are left alone.
+        pipeline ([`DiffusionPipeline`]):
+            With the converted generator.
+        discriminator ([`ModelMixin`], *optional*):
+            Saved beside the pipeline; `None` if there is none.
+        origin ([`Origin`]):
+            Where the weights come from, for the model card.
+
+    Raises:
+        OSError: If the disk is full, or does not give back what was written.
+        ValueError: If weights are NaN or infinite.
+    """
+    card = make_converted_card(pipeline, discriminator, origin)
+    with replaced_files(Path(output_dir)) as folder:
+        _write(folder, pipeline, discriminator, card, {})
+
+
+def _write(
+    folder: Path,
+    pipeline: DiffusionPipeline,
+    discriminator: ModelMixin | None,
+    card: str,
+    measurements: Mapping[str, str | int | float],
+) -> None:
+    """What every repository has, read back."""
+    pipeline.save_pretrained(folder)
+    if discriminator is not None:
+        discriminator.save_pretrained(folder / "discriminator")
+    (folder / "pipeline.py").write_text(_PIPELINE_FILE.format(name=type(pipeline).__name__))
+    (folder / CARD).write_text(card, encoding="utf-8")
+    record_measurements(folder, measurements)
+    write_checksums(folder)
+    _read_back(pipeline.generator, folder / "generator")
+    if discriminator is not None:
         _read_back(discriminator, folder / "discriminator")
 
 
