@@ -104,7 +104,7 @@ def bytes_of(folder: Path) -> str:
 
 
 def leftovers(folder: Path) -> list[str]:
-    hidden = [str(path.relative_to(folder)) for path in folder.rglob(".*")]
+    hidden = [str(path.relative_to(folder)) for path in folder.rglob(".*") if path.name != ".gitignore"]
     return hidden + [str(path.relative_to(folder)) for path in folder.rglob("*.partial*")]
 
 
