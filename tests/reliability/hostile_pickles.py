@@ -379,6 +379,7 @@ def make_sources(folder: Path) -> None:
     from gan_diffusion.models import NCSNppGenerator
 
     folder.mkdir()
+    torch.manual_seed(0)
     generator = NCSNppGenerator(
         sample_size=8, base_channels=16, channel_multipliers=(1, 2), layers_per_block=1, attention_resolutions=(4,),
         latent_dim=6, latent_embed_dim=12, num_latent_layers=1,

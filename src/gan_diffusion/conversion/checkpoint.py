@@ -131,7 +131,7 @@ def _of_pickle(content: Content, weights: str, path: str | os.PathLike) -> Offic
     process = plain_options(diffusion.state, 1) if is_known else None
     progress = value.get("progress")
     images = progress.get("cur_nimg") if isinstance(progress, dict) else None
-    has_count = isinstance(images, StoredTensor) and images.count == 1 and not images.storage.dtype.is_floating_point
+    is_count = isinstance(images, StoredTensor) and images.count == 1 and not images.storage.dtype.is_floating_point
     used = {*networks, "progress", *([] if process is None else ["diffusion", "augment_pipe"])}
     return OfficialCheckpoint(
         "diffusion-gan",
@@ -140,7 +140,7 @@ def _of_pickle(content: Content, weights: str, path: str | os.PathLike) -> Offic
         generator_options=recorded[name],
         discriminator_options=recorded.get("D"),
         process_options=_chosen(process, _DIFFUSION_OPTIONS),
-        progress={"cur_nimg": int(images.tensor())} if has_count else {},
+        progress={"cur_nimg": int(images.tensor())} if is_count and images is not None else {},
         unused=sorted(str(key) for key in value.keys() - used),
     )
 
