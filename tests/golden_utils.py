@@ -71,3 +71,15 @@ def _decode(value: str):
         return json.loads(value)
     except json.JSONDecodeError:
         return value
+
+
+def with_reference_tables(scheduler, name: str):
+    """
+    The scheduler of Diffusion-GAN with the coefficients that the golden numbers were computed with.
+
+    PyTorch's square root, which the reference takes, has another last bit on another CPU. In float64 that is seen.
+    """
+    golden = load_golden("diffusion_gan/schedules")
+    scheduler.signal_coefs = golden[f"{name}.sqrt_alphas_bar_f32"]
+    scheduler._unit_noise_coefs = golden[f"{name}.sqrt_one_minus_alphas_bar_f32"]
+    return scheduler

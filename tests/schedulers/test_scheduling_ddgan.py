@@ -49,7 +49,11 @@ def test_tables_equal_the_reference(tag):
     assert set(tables) == set(golden) - {"time_schedule", "variance_f64", "alpha_bar_f64"}
     for name, table in tables.items():
         assert table.dtype == torch.float32, name
-        assert torch.equal(table, golden[name]), f"{name}: {table} is not {golden[name]}"
+        # The reference's square root is that of PyTorch, which is not correctly rounded on every CPU.
+        rounding = 2 * torch.finfo(torch.float32).eps
+        torch.testing.assert_close(
+            table, golden[name], rtol=rounding, atol=0, msg=lambda text, name=name: f"{name}: {text}"
+        )
     assert scheduler.noise_coefs[0] == 0 and scheduler.signal_coefs[0] == 1
     assert scheduler.posterior_std[0] == 0
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from golden_stylegan2 import draw, stylegan2_state_dict
-from golden_utils import assert_matches, load_golden, load_golden_json
+from golden_utils import assert_matches, load_golden, load_golden_json, with_reference_tables
 
 from gan_diffusion import DiffusionGANScheduler, LatentMLPGenerator, MLPDiscriminator, StyleGAN2Generator
 from gan_diffusion.conversion import (
@@ -75,7 +75,7 @@ def objective(networks):
     generator, discriminator = networks
     generator.zero_grad()
     discriminator.zero_grad()
-    scheduler = DiffusionGANScheduler(min_timesteps=500, max_timesteps=500)
+    scheduler = with_reference_tables(DiffusionGANScheduler(min_timesteps=500, max_timesteps=500), "linear_0.02.T500")
     return DiffusionGANObjective(
         ConstantNoise(generator),
         discriminator,

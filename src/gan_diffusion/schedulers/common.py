@@ -7,6 +7,7 @@ import math
 import os
 from typing import Any
 
+import numpy as np
 import torch
 from diffusers.schedulers.scheduling_utils import SchedulerMixin
 
@@ -16,6 +17,11 @@ from ..storage.checksums import verified_part
 
 # Far more than any chain has; tables of that length take some megabytes.
 MAX_TIMESTEPS = 10**6
+
+
+def square_root(table: torch.Tensor) -> torch.Tensor:
+    """Correctly rounded, the same on every machine. PyTorch's is not: its last bit differs between kinds of CPUs."""
+    return torch.from_numpy(np.sqrt(table.numpy()))
 
 
 class Scheduler(SchedulerMixin, CheckedConfig):

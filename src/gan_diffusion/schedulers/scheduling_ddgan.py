@@ -17,7 +17,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
 
 from ..kernels import noising
-from .common import MAX_TIMESTEPS, Scheduler, check_integer
+from .common import MAX_TIMESTEPS, Scheduler, check_integer, square_root
 
 
 # Start of the time grid; the process is defined on (0, 1].
@@ -141,8 +141,8 @@ class DDGANScheduler(Scheduler):
 
     def _build_forward_tables(self) -> None:
         """Coefficients of the forward process, indexed by state."""
-        self.step_noise_coefs = self.betas.sqrt()
-        self.step_signal_coefs = (1.0 - self.betas).sqrt()
+        self.step_noise_coefs = square_root(self.betas)
+        self.step_signal_coefs = square_root(1.0 - self.betas)
         # In numpy, as in the reference, for the same last bit: torch accumulates the product in float64.
         signal_coefs = np.cumprod(self.step_signal_coefs.numpy())
         self.signal_coefs = torch.from_numpy(signal_coefs)
@@ -155,11 +155,9 @@ class DDGANScheduler(Scheduler):
         self.alphas_cumprod = alphas.cumprod(0)
         alphas_cumprod_prev = torch.cat([torch.ones(1), self.alphas_cumprod[:-1]])
         self.posterior_variance = betas * (1.0 - alphas_cumprod_prev) / (1.0 - self.alphas_cumprod)
-        self.posterior_coef_x_0 = betas * alphas_cumprod_prev.sqrt() / (1.0 - self.alphas_cumprod)
-        self.posterior_coef_x_tp1 = (1.0 - alphas_cumprod_prev) * alphas.sqrt() / (1.0 - self.alphas_cumprod)
-        # Through the logarithm, as in the reference, for the same rounding.
-        self.posterior_std = torch.exp(0.5 * self.posterior_variance.clamp(min=1e-20).log())
-        self.posterior_std[0] = 0.0  # The last denoising step adds no noise.
+        self.posterior_coef_x_0 = betas * square_root(alphas_cumprod_prev) / (1.0 - self.alphas_cumprod)
+        self.posterior_coef_x_tp1 = (1.0 - alphas_cumprod_prev) * square_root(alphas) / (1.0 - self.alphas_cumprod)
+        self.posterior_std = square_root(self.posterior_variance)  # 0 in the last denoising step
 
     def __len__(self) -> int:
         return self.config.num_train_timesteps

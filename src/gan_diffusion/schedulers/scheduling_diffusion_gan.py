@@ -17,7 +17,7 @@ from diffusers.configuration_utils import register_to_config
 
 from ..kernels import noising
 from .beta_schedules import BETA_SCHEDULES
-from .common import MAX_TIMESTEPS, Scheduler, check_draw, check_integer, check_interval
+from .common import MAX_TIMESTEPS, Scheduler, check_draw, check_integer, check_interval, square_root
 from .sign_statistic import SignStatistic, steered
 
 
@@ -185,8 +185,8 @@ class DiffusionGANScheduler(Scheduler):
         # From here on in float32, as in the reference.
         self.betas = torch.from_numpy(betas).float()
         self.alphas_cumprod = torch.cat([torch.ones(1), (1 - self.betas).cumprod(0)])
-        self.signal_coefs = self.alphas_cumprod.sqrt()
-        self._unit_noise_coefs = (1 - self.alphas_cumprod).sqrt()
+        self.signal_coefs = square_root(self.alphas_cumprod)
+        self._unit_noise_coefs = square_root(1 - self.alphas_cumprod)
         self.noise_coefs = self._unit_noise_coefs * config.noise_std
 
     def timestep_probabilities(self) -> np.ndarray:
