@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 
 from .converted_cards import Origin
-from .hub import find_revision, push_measurements
+from .hub import find_revision, open_repository, push_measurements, push_repository
 from .repository import read_measurements, record_measurements, renew_checksums, save_converted, save_repository
 
 
 __all__ = [
     "Origin",
     "find_revision",
+    "open_repository",
     "push_measurements",
+    "push_repository",
     "read_measurements",
     "record_measurements",
     "renew_checksums",
