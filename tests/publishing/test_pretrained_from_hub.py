@@ -34,8 +34,8 @@ print(json.dumps(result))
 
 
 def test_a_model_on_the_hub_is_a_start(run_with_hub, tmp_path):
-    result = run_with_hub(SCRIPT, tmp_path / "model", "someone/start")
-    assert result["without"]["name"] == result["with"]["name"] == "someone/start"
+    result = run_with_hub(SCRIPT, tmp_path / "model", "user/start")
+    assert result["without"]["name"] == result["with"]["name"] == "user/start"
     assert result["without"]["equal"] == [True, False] and result["without"]["new"] > 0
     assert result["with"]["equal"] == [True, True] and result["with"]["new"] == 0
     assert result["missing"].startswith("`pretrained` must be the folder or the Hub name of a saved pipeline")
