@@ -67,7 +67,7 @@ def convert_fastgan_generator(
         raise ValueError(f"`synthesis_kwargs` must have some of ['lite'], got {sorted(options)}.")
     if cond and c_dim < 1:
         raise ValueError(f"`c_dim` must be the number of classes of a conditional generator, got {c_dim}.")
-    config = {
+    config: dict[str, Any] = {
         "sample_size": img_resolution,
         "out_channels": img_channels,
         "latent_dim": z_dim,
@@ -126,7 +126,7 @@ def convert_projected_discriminator(
             raise ValueError(f"`backbone_kwargs` must have {value} for {name!r}, got {options[name]!r}.")
     if options["cond"] and c_dim < 1:
         raise ValueError(f"`c_dim` must be the number of classes of a conditional discriminator, got {c_dim}.")
-    config = {
+    config: dict[str, Any] = {
         "in_channels": img_channels,
         "input_size": 224 if interp224 else None,
         "projection_channels": options["cout"],
