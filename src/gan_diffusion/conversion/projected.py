@@ -79,7 +79,7 @@ def convert_fastgan_generator(
     if cond and _GENERATOR_EMBEDDING in state_dict:
         state_dict[_GENERATOR_EMBEDDING] = state_dict[_GENERATOR_EMBEDDING][:c_dim]
     with torch.device("meta"):
-        largest = FastGANGenerator(**config | {"sample_size": max(_BUILT_SIZE, img_resolution)})
+        largest = FastGANGenerator(**{**config, "sample_size": max(_BUILT_SIZE, img_resolution)})
     unused = {*fastgan_generator_key_map(largest), *(key for key in state_dict if key.endswith("num_batches_tracked"))}
     return build_and_fill(
         lambda: FastGANGenerator(**config),
