@@ -230,13 +230,17 @@ def write_projected_pickle(
 
     Args:
         path: The file.
-        networks: By their names ("G", "D", "G_ema"): reference state dict, and attributes.
+        networks: By their names ("G", "D", "G_ema"): reference state dict, and attributes. A generator of StyleGAN2
+            has the arguments that it was made with instead.
         process: Attributes of the noise, and of the features that it is on.
         dumps: Of pickle, or of dill, which the reference takes for its best model.
     """
     with _reference_modules() as modules, torch.no_grad():
         content: dict = {"training_set_kwargs": {"class_name": "training.dataset.ImageFolderDataset", "path": "x.zip"}}
         for name, (state_dict, attributes) in networks.items():
+            if "mapping.w_avg" in state_dict:
+                content[name] = _network("Generator", state_dict, _easy(modules, attributes), _PARAMETERS)
+                continue
             kind = "discriminator.ProjectedDiscriminator" if name == "D" else "networks_fastgan.Generator"
             network: Any = _plain_network(modules, f"pg_modules.{kind}", state_dict, attributes)
             if name == "D":
