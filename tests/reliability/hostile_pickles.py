@@ -36,6 +36,8 @@ COMMAND = "touch canary"
 MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
 SYSTEM = pickle.dumps({"little_endian": True, "protocol_version": 1001, "type_sizes": {}}, 2)
 OPTIONS = {"image_size": 8, "num_timesteps": 2}
+# Good files that have checksums.
+ARCHIVES = ("netG.pth", "fastgan.pth")
 
 # Functions that do harm with these arguments, or are a step on the way to one that does.
 NAMES: list[tuple[str, tuple]] = [
@@ -424,7 +426,7 @@ def damages(source: Path) -> Iterator[tuple[str, bytes]]:
         for part in range(12):
             yield f"{file.name} cut at {part}/12", data[: len(data) * part // 12]
         yield f"{file.name} without its last byte", data[:-1]
-        if file.name != "netG.pth":
+        if file.name not in ARCHIVES:
             yield f"{file.name} with more behind it", data + b"N."
         for _ in range(25):
             changed = bytearray(data)
@@ -476,7 +478,8 @@ def judge(case: str, outcome: tuple[str, str], place: Path, expected: set[str]) 
         return "something was executed"
     if kind == "returned":
         # The numbers in an archive have checksums.
-        is_same = message in expected or (case.startswith("flip: ") and "netG.pth" not in case)
+        in_archive = any(name in case for name in ARCHIVES)
+        is_same = message in expected or (case.startswith("flip: ") and not in_archive)
         return None if is_same and case.startswith(("fine: ", "flip: ", "table ")) else "accepted"
     if case.startswith("fine: "):
         return f"{kind}: {message}"
