@@ -10,7 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
 from torch import nn
 from training_runs import METHODS, last_state, make_recipe
 
@@ -31,13 +30,7 @@ from gan_diffusion.training import (
 from gan_diffusion.training.checkpoints import list_checkpoints
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate(monkeypatch):
-    """accelerate keeps its device and precision for the whole process."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 @pytest.fixture
