@@ -63,7 +63,9 @@ def test_two_processes_measure_what_one_does(pipeline, tmp_path):
         environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HOME": str(tmp_path)}
         result = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert result.returncode == 0, result.stderr
-        numbers.append(json.loads((output / "evaluation.json").read_text())["metrics"])
+        content = json.loads((output / "evaluation.json").read_text())
+        assert content["protocol"]["processes"] == count
+        numbers.append(content["metrics"])
         assert numbers[-1].pop("images per second") > 0
     assert numbers[0] == pytest.approx(numbers[1], rel=1e-6)
 

@@ -76,13 +76,7 @@ def recipe(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate(monkeypatch):
-    """accelerate keeps its device and precision for the whole process."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 def go(recipe: Path, folder: Path, *options: str) -> Path:
@@ -201,7 +195,8 @@ def agree(trainer):
             if "running" not in name:
                 first, second = trainer.accelerator.gather(value.detach().flatten()[None])
                 assert torch.equal(first, second), name
-    print("agreed on", len(trainer.networks), "networks", flush=True)
+    # In one piece, as the lines of the processes may mix.
+    print("agreed on %d networks" % len(trainer.networks), flush=True)
     leave(trainer)
 
 Trainer._leave_processes = agree

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from huggingface_hub import EvalResult
 from huggingface_hub.constants import HF_HOME
 
@@ -73,11 +74,15 @@ def run_evaluation(argv: Sequence[str] | None = None, prog: str | None = None) -
     parser.add_argument("pipeline", help="Folder or Hub name of a saved pipeline.")
     given = vars(parser.parse_args(argv))
     source = given.pop("pipeline")
+    # Without being told, accelerate starts no process group on a CPU, and each process would measure alone.
+    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
     try:
         options, data_options = parser.parse_dict(given)
         return _run(source, options, data_options)
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    finally:
+        state.destroy_process_group()
 
 
 def _run(source: str, options: EvaluationArguments, data_options: DataArguments) -> dict[str, Any]:
@@ -156,6 +161,9 @@ def _evaluate_toy(
     pipeline: Any, data: Samples, name: str, options: EvaluationArguments, steps: dict[str, Any], folder: Path
 ) -> _Measured:
     """Digits and Gaussians: in one process, and without a network of features."""
+    processes = PartialState().num_processes
+    if processes > 1:
+        raise ValueError(f"`num_processes` must be 1 for {name} without `--features`, got {processes}.")
     pipeline(1, **steps, output_type="np")  # The first call sets things up.
     generator, batches = torch.Generator().manual_seed(options.seed), []
     start = time.perf_counter()
