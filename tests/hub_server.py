@@ -4,10 +4,10 @@
 """
 A small Hub on this machine: the part of its HTTP API that pushing and loading models needs.
 
-Model repositories live in memory and have one branch, `main`; every commit can be read by its hash. Weights
-(`*.safetensors`) go through LFS and other files into the commit, as on the real Hub. The YAML of model cards is not
-checked, because the standard library has no parser for it. Names of `user` alone can be written to; a token may be
-made invalid, and requests may be made to fail.
+Model repositories live in memory; every commit can be read by its hash. Weights (`*.safetensors`) go through LFS and
+other files into the commit, as on the real Hub. The YAML of model cards is not checked, because the standard library
+has no parser for it. Names of `user` alone can be written to, others only get pull requests; a token may be made
+invalid, and requests may be made to fail.
 """
 
 import base64
@@ -60,23 +60,25 @@ class Repository:
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     private: bool = False
+    branches: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         self.commit({".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"})
 
     @property
     def head(self) -> str:
-        return next(reversed(self.commits))
+        return self.branches["main"]
 
-    def commit(self, files: dict[str, bytes]) -> str:
+    def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
         listing = sorted((path, object_id(path, content)) for path, content in files.items())
         commit = hashlib.sha1(json.dumps([len(self.commits), listing]).encode()).hexdigest()
         self.commits[commit] = files
+        self.branches[branch] = commit
         return commit
 
     def resolve(self, revision: str) -> str:
         """Commit hash of a revision."""
-        revision = self.head if revision == "main" else revision
+        revision = self.branches.get(revision, revision)
         if revision not in self.commits:
             raise not_found("RevisionNotFound")
         return revision
@@ -189,6 +191,10 @@ class _Handler(BaseHTTPRequestHandler):
         if not name.startswith("user/"):
             raise HubError(403, f"You don't have the rights to write to {name}")
 
+    def require_commit(self, name: str) -> None:
+        """Anybody with a token may open a pull request."""
+        self.require_token() if "create_pr" in self.query else self.require_write(name)
+
     # Each answer returns a body, bytes or something for JSON, and headers.
 
     def create(self):
@@ -230,8 +236,16 @@ class _Handler(BaseHTTPRequestHandler):
             entries.append(entry)
         return entries, {}
 
-    def preupload(self, name, revision):
+    def make_branch(self, name, revision):
         self.require_write(name)
+        repository = self.hub.repository(name)
+        if revision in repository.branches:
+            raise HubError(409, "Reference already exists")
+        repository.branches[revision] = repository.head
+        return {}, {}
+
+    def preupload(self, name, revision):
+        self.require_commit(name)
         known = self.hub.files(name, revision)
         files = []
         for path in (file["path"] for file in json.loads(self.body)["files"]):
@@ -242,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {"files": files}, {}
 
     def lfs_batch(self, name):
-        self.require_write(name)
+        self.require_token()  # It does not say whether this is for a pull request.
         self.hub.repository(name)
         objects = []
         for item in json.loads(self.body)["objects"]:
@@ -259,11 +273,14 @@ class _Handler(BaseHTTPRequestHandler):
         return b"", {}
 
     def commit(self, name, revision):
-        self.require_write(name)
+        self.require_commit(name)
+        repository = self.hub.repository(name)
+        if revision not in repository.branches:
+            raise not_found("RevisionNotFound")
         files = dict(self.hub.files(name, revision))
         for item in map(json.loads, self.body.splitlines()):
             key, value = item["key"], item["value"]
-            if key == "header" and value.get("parentCommit") not in (None, self.hub.repository(name).head):
+            if key == "header" and value.get("parentCommit") not in (None, repository.resolve(revision)):
                 raise HubError(412, "A commit has happened since. Please refresh and try again.")
             if key == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
@@ -276,8 +293,13 @@ class _Handler(BaseHTTPRequestHandler):
             elif key == "deletedFolder":
                 folder = value["path"].rstrip("/") + "/"
                 files = {path: content for path, content in files.items() if not path.startswith(folder)}
-        commit = self.hub.repository(name).commit(files)
-        return {"commitOid": commit, "commitUrl": f"{self.hub.url}/{name}/commit/{commit}", "success": True}, {}
+        answer = {"success": True}
+        if "create_pr" in self.query:
+            number = 1 + sum(branch.startswith("refs/pr/") for branch in repository.branches)
+            revision = f"refs/pr/{number}"
+            answer["pullRequestUrl"] = f"{self.hub.url}/{name}/discussions/{number}"
+        commit = repository.commit(files, revision)
+        return answer | {"commitOid": commit, "commitUrl": f"{self.hub.url}/{name}/commit/{commit}"}, {}
 
     def download(self, name, revision, path):
         commit = self.hub.repository(name).resolve(revision)
@@ -298,10 +320,11 @@ _ROUTES = [
     ("POST", "/api/repos/create", _Handler.create),
     ("POST", "/api/validate-yaml", _Handler.validate_card),
     ("GET", "/api/agent-harnesses", _Handler.agent_harnesses),
-    ("GET", f"/api/models/{_NAME}", _Handler.info),
+    ("GET", r"/api/models/(?P<name>[\w.-]+(/[\w.-]+)?)", _Handler.info),
     ("GET", f"/api/models/{_NAME}/auth-check/write", _Handler.auth_check),
     ("GET", f"/api/models/{_NAME}/revision/{_REVISION}", _Handler.info),
     ("GET", f"/api/models/{_NAME}/tree/{_REVISION}", _Handler.tree),
+    ("POST", f"/api/models/{_NAME}/branch/{_REVISION}", _Handler.make_branch),
     ("POST", f"/api/models/{_NAME}/preupload/{_REVISION}", _Handler.preupload),
     ("POST", f"/api/models/{_NAME}/commit/{_REVISION}", _Handler.commit),
     ("POST", rf"/{_NAME}\.git/info/lfs/objects/batch", _Handler.lfs_batch),

@@ -69,6 +69,8 @@ def hub_here(hub, monkeypatch, tmp_path) -> HubServer:
     }
     for name, value in settings.items():
         monkeypatch.setattr(constants, name, value)
+    # Functions of the client that were made when it was imported.
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", hub.url)
     monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")

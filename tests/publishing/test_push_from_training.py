@@ -19,14 +19,6 @@ from gan_diffusion.training import train
 
 
 TOKEN = "hf_typed_token"
-PULL = """
-import json
-import torch
-from gan_diffusion.pipelines import load_pipeline
-
-images = load_pipeline("user/run")(2, generator=torch.Generator().manual_seed(7), output_type="np").images
-print(json.dumps(images.tolist()))
-"""
 
 
 @pytest.fixture
@@ -164,12 +156,14 @@ def test_a_recipe_does_not_say_where_a_model_goes(tmp_path, capsys):
     assert "must not set ['hub_model_id', 'push_to_hub'], which only the command line may" in capsys.readouterr().err
 
 
-def test_a_trained_model_gives_equal_images_when_it_is_pulled(hub_here, go, run_with_hub):
+def test_a_trained_model_gives_equal_images_when_it_is_pulled(hub_here, go):
     folder = go("spi-gan", "--max_train_steps", "1", "--hub_token", TOKEN, "--hub_private_repo")
     assert hub_here.repository("user/run").private
-    pipeline = load_pipeline(folder)
-    images = pipeline(2, generator=torch.Generator().manual_seed(7), output_type="np").images
-    assert run_with_hub(PULL) == images.tolist()
+    here, pulled = (
+        load_pipeline(place, **location)(2, generator=torch.Generator().manual_seed(7), output_type="np").images
+        for place, location in ((folder, {}), ("user/run", {"token": TOKEN}))
+    )
+    assert (here == pulled).all()
 
 
 def test_the_main_process_of_two_pushes_and_the_other_does_not_hang(hub_here, tmp_path):

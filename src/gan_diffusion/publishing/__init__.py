@@ -1,6 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+from .command import run_push
 from .converted_cards import Origin
 from .hub import find_revision, open_repository, push_measurements, push_repository
 from .repository import read_measurements, record_measurements, renew_checksums, save_converted, save_repository
@@ -15,6 +16,7 @@ __all__ = [
     "read_measurements",
     "record_measurements",
     "renew_checksums",
+    "run_push",
     "save_converted",
     "save_repository",
 ]

@@ -4,8 +4,7 @@
 """Saved pipelines, and measured numbers and pictures, into a repository on the Hub."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,16 +13,17 @@ from huggingface_hub import (
     CommitOperationDelete,
     EvalResult,
     HfApi,
-    get_token,
     hf_hub_download,
 )
-from huggingface_hub.errors import EntryNotFoundError, HFValidationError, RepositoryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError
 
 from ..storage.checksums import CHECKSUMS, verify_checksums
 from ..storage.reading import read_json
 from ..storage.writing import INDEX, current_folder
 from .cards import METHODS, SAMPLES
+from .hub_errors import check_token, one_error
 from .repository import CARD, MEASUREMENTS, record_measurements
+from .variants import check_variant, variant_files
 
 
 # What is published of a folder. The rest may be checkpoints, logs, or files that name places on this machine.
@@ -49,14 +49,11 @@ def find_revision(repo_id: str, token: str | None = None) -> str:
         OSError: If the Hub cannot be reached.
         ValueError: If there is no token, no such repository, or no model card in it.
     """
-    _check_token(token)
-    try:
+    check_token(token)
+    with one_error(repo_id):
         revision = str(HfApi().model_info(repo_id, token=token).sha)
-    except RepositoryNotFoundError as error:
-        raise ValueError(
-            f"`repo_id` must be a repository on the Hub that the token may read, got {repo_id!r}. Check name and token."
-        ) from error
-    if not HfApi().file_exists(repo_id, CARD, revision=revision, token=token):
+        has_card = HfApi().file_exists(repo_id, CARD, revision=revision, token=token)
+    if not has_card:
         raise ValueError(f"`repo_id` must be a repository with a {CARD}, got {repo_id!r}. Give it a model card first.")
     return revision
 
@@ -121,24 +118,12 @@ def open_repository(repo_id: str, private: bool = False, token: str | None = Non
         ValueError: If there is no token that may write, or the repository is another's, holds other files than a
             pipeline of this package, or is public although `private` is asked for.
     """
-    _check_token(token)
+    check_token(token)
     api = HfApi(token=token)
-    with _one_error(repo_id):
+    with one_error(repo_id):
         name = api.create_repo(repo_id, private=private or None, exist_ok=True).repo_id
         api.auth_check(name, write=True)
-        info = api.model_info(name)
-        files = {each.rfilename for each in info.siblings or ()}
-        index = read_json(Path(api.hf_hub_download(name, INDEX, revision=info.sha))) if INDEX in files else {}
-    if private and not info.private:
-        raise ValueError(
-            f"`repo_id` must be a private repository, got {name!r}, which exists and is public. Change that in its "
-            "settings, or choose another name."
-        )
-    if files - {CARD, ".gitattributes", "LICENSE"} and index.get("_class_name") not in METHODS:
-        raise ValueError(
-            f"`repo_id` must be a new or empty repository, or one with a pipeline of gan_diffusion, got {name!r}, which "
-            "holds other files. Choose another name."
-        )
+    _look_into(api, name, None, private)
     return name
 
 
@@ -148,13 +133,16 @@ def push_repository(
     private: bool = False,
     token: str | None = None,
     commit_message: str = "Add the pipeline",
+    revision: str | None = None,
+    create_pr: bool = False,
+    variant: str | None = None,
 ) -> str:
     """
     Publishes a saved pipeline: weights, discriminator, configs, model card and measurements, in one commit.
 
     The repository then holds this pipeline and nothing of an older one, which stays in its history. Of the folder it
     gets what [`save_repository`] writes, and never checkpoints, logs or the record of a run. If anything fails, the
-    repository is as before.
+    files of the repository are as before.
 
     Args:
         folder (`str` or `Path`): The folder of the pipeline, with a model card.
@@ -162,34 +150,75 @@ def push_repository(
         private (`bool`, defaults to `False`): See [`open_repository`].
         token (`str`, *optional*): Token of the Hub. Default: `HF_TOKEN`, or that of `hf auth login`.
         commit_message (`str`, defaults to `"Add the pipeline"`): First line of the commit.
+        revision (`str`, *optional*):
+            Branch that gets the commit. A new one starts from `main`, which is also the default.
+        create_pr (`bool`, defaults to `False`):
+            Whether to open a pull request instead. Repository and branch must exist, and may be somebody else's.
+        variant (`str`, *optional*):
+            Adds the weights alone, under this name, to a repository that holds the same networks already:
+            `from_pretrained(repo_id, variant=variant)` loads them. Its card and its other weights stay.
 
     Returns:
-        `str`: address of the new commit, or of the newest one if nothing is new.
+        `str`: address of the new commit or pull request, or of the newest commit if nothing is new.
 
     Raises:
         OSError: If the Hub cannot be reached, or does not do what it is asked for.
         ValueError: If the folder is no whole saved pipeline, or differs from its checksums, or the repository cannot
-            be written to.
+            be written to, or has other networks than the variant.
     """
     files = _published_files(Path(folder))
-    name = open_repository(repo_id, private, token)
+    if variant is not None:
+        check_variant(variant, files)
     api = HfApi(token=token)
-    with _one_error(name):
-        info = api.model_info(name)
-        ours = {*_FILES, *_PARTS, _MEASURED}
-        there = [each.rfilename for each in info.siblings or ()]
-        old = [path for path in there if path.split("/")[0] in ours and path not in files]
-        # Not `upload_folder`, which makes several commits of a large folder.
-        commit = api.create_commit(
-            name,
-            [
-                *(CommitOperationDelete(path_in_repo=path, is_folder=False) for path in old),
-                *(CommitOperationAdd(path_in_repo=path, path_or_fileobj=file) for path, file in files.items()),
-            ],
-            commit_message=commit_message,
-            parent_commit=info.sha,
+    if create_pr:
+        check_token(token)
+        name = repo_id
+    else:
+        name = open_repository(repo_id, private, token)
+        if revision is not None and not revision.startswith("refs/"):
+            with one_error(name):
+                api.create_branch(name, branch=revision, exist_ok=True)
+    commit, there = _look_into(api, name, revision, private)
+    with TemporaryDirectory() as temporary:
+        if variant is None:
+            ours = {*_FILES, *_PARTS, _MEASURED}
+            old = [path for path in there if path.split("/")[0] in ours and path not in files]
+        else:
+            files, old = variant_files(api, name, commit, there, files, variant, Path(temporary)), []
+        operations = [
+            *(CommitOperationDelete(path_in_repo=path, is_folder=False) for path in old),
+            *(CommitOperationAdd(path_in_repo=path, path_or_fileobj=file) for path, file in files.items()),
+        ]
+        with one_error(name):
+            # Not `upload_folder`, which makes several commits of a large folder.
+            made = api.create_commit(
+                name,
+                operations,
+                commit_message=commit_message,
+                revision=revision,
+                create_pr=create_pr,
+                parent_commit=commit,
+            )
+    return str(made.pr_url or made.commit_url)
+
+
+def _look_into(api: HfApi, name: str, revision: str | None, private: bool) -> tuple[str, list[str]]:
+    """Newest commit and files of a repository, or of a branch of it, that can take a pipeline."""
+    with one_error(name, revision):
+        info = api.model_info(name, revision=revision)
+        files = [each.rfilename for each in info.siblings or ()]
+        index = read_json(Path(api.hf_hub_download(name, INDEX, revision=info.sha))) if INDEX in files else {}
+    if private and not info.private:
+        raise ValueError(
+            f"`repo_id` must be a private repository, got {name!r}, which exists and is public. Change that in its "
+            "settings, or choose another name."
         )
-    return str(commit.commit_url)
+    if {*files} - {CARD, ".gitattributes", "LICENSE"} and index.get("_class_name") not in METHODS:
+        raise ValueError(
+            f"`repo_id` must be a new or empty repository, or one with a pipeline of gan_diffusion, got {name!r}, which "
+            "holds other files. Choose another name."
+        )
+    return str(info.sha), files
 
 
 def _published_files(folder: Path) -> dict[str, Path]:
@@ -212,35 +241,3 @@ def _published_files(folder: Path) -> dict[str, Path]:
             f"`folder` must be that of a whole saved pipeline with a model card, got {str(folder)!r} without {missing[0]}."
         )
     return files
-
-
-def _check_token(token: str | None) -> None:
-    if (token or get_token()) is None:
-        raise ValueError("`hub_token` must be given to write to the Hub, got none. Or run `hf auth login` once.")
-
-
-@contextmanager
-def _one_error(repo_id: str) -> Iterator[None]:
-    """Whatever the Hub's client raises becomes one line that says what to do."""
-    try:
-        yield
-    except HFValidationError as error:
-        raise ValueError(f"`repo_id` must be NAME or OWNER/NAME on the Hub, got {repo_id!r}.") from error
-    except Exception as error:  # Also those of its HTTP library, its threads and its transfer of large files.
-        # A file that cannot be uploaded is an error of a thread, with the answer of the Hub as its cause.
-        cause = error if hasattr(error, "response") else error.__cause__ or error
-        status = getattr(getattr(cause, "response", None), "status_code", None)
-        if status == 401:
-            raise ValueError(
-                "`hub_token` must be a valid token of the Hub, got one that the Hub refuses. It may have expired: make a "
-                "new one that may write, or run `hf auth login`."
-            ) from error
-        if status == 403:
-            raise ValueError(
-                f"`repo_id` must be a repository that the token may write to, got {repo_id!r}. Choose a name of your own, "
-                "or take a token with the right to write."
-            ) from error
-        reason = f"{type(cause).__name__}: {' '.join(str(cause).split())}".rstrip(": .")
-        raise OSError(
-            f"The Hub did not take {repo_id!r} ({reason}). Nothing on this machine has changed: run the same command again."
-        ) from error
