@@ -8,13 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from huggingface_hub import (
-    CommitOperationAdd,
-    CommitOperationDelete,
-    EvalResult,
-    HfApi,
-    hf_hub_download,
-)
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, EvalResult, HfApi, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
 from ..storage.checksums import CHECKSUMS, verify_checksums
