@@ -31,7 +31,11 @@ class DiscriminatorOutput(BaseOutput):
         logits (`torch.Tensor` of shape (B, L)):
             What it says of each sample, positive means real: one number, or L for a discriminator of many parts.
         features (`torch.Tensor` of shape (B, C, H, W), *optional*): Its last features, where they were asked for.
+        direction_logits (`torch.Tensor` of the shape of the logits, *optional*):
+            With `last_layer="san"`: the logits again, with gradients for the last layer alone. Those of `logits` are
+            for all others.
     """
 
     logits: Tensor
     features: Tensor | None = None
+    direction_logits: Tensor | None = None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..features import digest_of, load_feature_network
 from ..layers.embeddings import check_class_labels, expand_timesteps
+from ..layers.sliced import check_last_layer
 from ..network import Network
 from ..outputs import DiscriminatorOutput
 from .projected_blocks import FeatureMixing, ProjectedHead
@@ -54,6 +55,9 @@ class ProjectedDiscriminator(Network):
         timestep_embedding (`str`, *optional*):
             "sinusoidal" for a discriminator that is told the timestep of a diffused image. The published ones are not,
             which is the default: their features are diffused, each channel to a timestep of its own.
+        last_layer (`str`, defaults to `"linear"`):
+            "san" for a slicing adversarial network (Takida et al. 2024, arXiv 2301.12811): the last layer of each head
+            has length 1 and is trained by the `direction_logits`.
 
     Attributes:
         feature_noise (`Callable`, *optional*):
@@ -85,6 +89,7 @@ class ProjectedDiscriminator(Network):
         patch: bool = False,
         num_class_embeds: int | None = None,
         timestep_embedding: str | None = None,
+        last_layer: str = "linear",
     ):
         super().__init__()
         if in_channels not in (1, 3):
@@ -93,6 +98,7 @@ class ProjectedDiscriminator(Network):
             raise ValueError(f"`head_channels` must be a multiple of 8, got {head_channels}.")
         if timestep_embedding not in TIMESTEP_EMBEDDINGS:
             raise ValueError(f"`timestep_embedding` must be one of {TIMESTEP_EMBEDDINGS}, got {timestep_embedding!r}.")
+        check_last_layer(last_layer)
         if not feature_channels:
             raise ValueError("`feature_channels` must have one number for each map, got none.")
         self.mixing = FeatureMixing(feature_channels, projection_channels)
@@ -103,6 +109,7 @@ class ProjectedDiscriminator(Network):
                 patch,
                 num_class_embeds,
                 None if timestep_embedding is None else 128,
+                sliced=last_layer == "san",
             )
             for level, width in enumerate(self.mixing.out_channels)
         )
@@ -144,7 +151,7 @@ class ProjectedDiscriminator(Network):
         timestep: Tensor | int | float | None = None,
         class_labels: Tensor | None = None,
         return_dict: bool = True,
-    ) -> DiscriminatorOutput | tuple[Tensor]:
+    ) -> DiscriminatorOutput | tuple[Tensor, ...]:
         """
         Judges images.
 
@@ -157,7 +164,9 @@ class ProjectedDiscriminator(Network):
             return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
 
         Returns:
-            [`DiscriminatorOutput`] or `tuple`: the logits of all heads as `.logits`, (B, L); positive means real.
+            [`DiscriminatorOutput`] or `tuple`:
+                the logits of all heads as `.logits`, (B, L), where positive means real; with `last_layer="san"`,
+                `.direction_logits` too.
 
         Raises:
             ValueError: If a shape is not as described, the images are too small, the timestep is missing, class labels
@@ -177,7 +186,7 @@ class ProjectedDiscriminator(Network):
                 raise ValueError("`timestep` must be given to a discriminator that is told it, got None.")
             timesteps = expand_timesteps(timestep, batch_size, sample.device)
         maps = self.mixing([each.to(sample.dtype) for each in self._maps(sample)])
-        logits = []
+        outputs = []
         for head, features in zip(self.heads, maps, strict=True):
             if min(features.shape[-2:]) < head.smallest_side:
                 raise ValueError(
@@ -185,9 +194,13 @@ class ProjectedDiscriminator(Network):
                     f"{tuple(features.shape[-2:])} for images of {tuple(sample.shape[-2:])}. Take larger images, a larger "
                     "`input_size` or fewer `num_downsamples`."
                 )
-            logits.append(head(features, class_labels, timesteps).flatten(1))
-        logits = torch.cat(logits, dim=1)
-        return DiscriminatorOutput(logits=logits) if return_dict else (logits,)
+            outputs.append(head(features, class_labels, timesteps))
+        logits, directions = (
+            None if each[0] is None else torch.cat([part.flatten(1) for part in each], dim=1)
+            for each in zip(*outputs, strict=True)
+        )
+        output = DiscriminatorOutput(logits=logits, direction_logits=directions)
+        return output if return_dict else output.to_tuple()
 
     def _maps(self, sample: Tensor) -> list[Tensor]:
         """The maps of the frozen network, noised if that is asked for."""

@@ -15,7 +15,7 @@ from ...models.discriminators.diffused import ChannelNoise
 from ...schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
 from ..augmentation import AdaptiveAugmentation, Augmentation
 from ..losses import gradient_penalty, path_lengths
-from .base import HalfStep, Objective, StepOutput, check_ranges, frozen, lazy, mean_of_processes
+from .base import HalfStep, Objective, StepOutput, check_ranges, frozen, lazy, mean_of_processes, outputs_of
 
 
 NOISE_PLACES = ("samples", "features")
@@ -243,31 +243,33 @@ class DiffusionGANObjective(Objective):
         with torch.no_grad():
             fake = self._diffuse(fake, draws.fake_noise, draws.fake_timesteps)
             real = self._diffuse_real(batch, draws)
-        fake_logits = self.discriminator(fake, draws.fake_timesteps, **batch.condition).logits
-        real_logits = self.discriminator(real, draws.real_timesteps, **batch.condition).logits
-        self.scheduler.observe(self.adversarial_loss.real_margins(real_logits, fake_logits))
-        return self.adversarial_loss.discriminator_terms(real_logits, fake_logits)
+        fake_output = self.discriminator(fake, draws.fake_timesteps, **batch.condition)
+        real_output = self.discriminator(real, draws.real_timesteps, **batch.condition)
+        self.scheduler.observe(self.adversarial_loss.real_margins(real_output.logits, fake_output.logits))
+        return self.adversarial_terms(real_output, fake_output)
 
     def gradient_penalty_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """R1 on the clean real samples and R2 on generated ones, times their interval. Arguments as above."""
         draws = draws or self.draw(batch)
-        terms, logits = {}, {}
+        terms, outputs = {}, []
         if self.r1_gamma > 0:
             # The gradient is with respect to the clean sample, so that must be a float tensor.
             samples = batch.clean_samples().detach().requires_grad_()
             real = self._diffuse(samples, draws.real_noise, draws.real_timesteps)
-            logits["r1"] = self.discriminator(real, draws.real_timesteps, **batch.condition).logits
-            terms["r1"] = 0.5 * self.r1_gamma * gradient_penalty(logits["r1"], samples)
+            output = self.discriminator(real, draws.real_timesteps, **batch.condition)
+            terms["r1"] = 0.5 * self.r1_gamma * gradient_penalty(output.logits, samples)
+            outputs += outputs_of(output)
             if not self.adversarial_loss.is_relative:
-                self.scheduler.observe(logits["r1"], new_images=False)
+                self.scheduler.observe(output.logits, new_images=False)
         if self.r2_gamma > 0:
             with torch.no_grad():
                 samples = self._generate(draws, batch.condition).sample
             samples.requires_grad_()
             fake = self._diffuse(samples, draws.fake_noise, draws.fake_timesteps)
-            logits["r2"] = self.discriminator(fake, draws.fake_timesteps, **batch.condition).logits
-            terms["r2"] = 0.5 * self.r2_gamma * gradient_penalty(logits["r2"], samples)
-        return lazy(terms, self.r1_interval, *logits.values())
+            output = self.discriminator(fake, draws.fake_timesteps, **batch.condition)
+            terms["r2"] = 0.5 * self.r2_gamma * gradient_penalty(output.logits, samples)
+            outputs += outputs_of(output)
+        return lazy(terms, self.r1_interval, *outputs)
 
     def generator_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """Loss of the generator through the noise, with the discriminator frozen. Arguments as above."""
