@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,7 @@ from gan_diffusion.training.checkpoints import list_checkpoints
 
 GENERATOR = {"sample_size": 32, "out_channels": 1, "latent_dim": 4, "base_channels": 2, "lite": True}
 DISCRIMINATOR = TINY | {"in_channels": 1}
+R1 = ("--r1_gamma", "0.1", "--r1_interval", "2")
 OPTIONS = """\
 adversarial_loss: hinge
 noise_on: features
@@ -73,6 +75,16 @@ def recipe(tmp_path_factory) -> Path:
     for number in range(8):
         Image.fromarray(random.integers(0, 256, (32, 32), dtype=np.uint8)).save(images / f"{number}.png")
     (folder / "training.yaml").write_text(OPTIONS + f"train_data_dir: {images}\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def san_recipe(recipe, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("recipes") / "san"
+    for part in ("generator", "scheduler"):
+        shutil.copytree(recipe / part, folder / part)
+    write_config(folder, "discriminator", "ProjectedDiscriminator", DISCRIMINATOR | {"last_layer": "san"})
+    shutil.copy(recipe / "training.yaml", folder)
     return folder
 
 
@@ -169,14 +181,35 @@ class TestRuns:
         with pytest.raises(ValueError, match=f"`--{option}` must be 0 for a FastGANGenerator"):
             go(recipe, tmp_path, f"--{option}", "0.5", *interval)
 
-    def test_two_processes_agree(self, recipe, tmp_path):
-        """Weights and spectral norms are equal in both, and the noise adapts to the images of both."""
+    def test_instance_discrimination_is_refused(self, recipe, tmp_path):
+        with pytest.raises(ValueError, match="for `--instance_discrimination`, .*, got a ProjectedDiscriminator"):
+            go(recipe, tmp_path, "--instance_discrimination", "--queue_size", "4")
+
+    def test_san_in_bfloat16_resumes_to_the_bit(self, san_recipe, tmp_path):
+        """With R1 in a half-step of its own."""
+        options = ("--mixed_precision", "bf16", *R1)
+        whole = go(san_recipe, tmp_path / "whole", *options)
+        go(san_recipe, tmp_path / "parts", *options, "--max_train_steps", "2")
+        go(san_recipe, tmp_path / "parts", *options)
+        assert_equal_runs(whole, tmp_path / "parts")
+        assert ProjectedDiscriminator.from_pretrained(whole / "discriminator").config.last_layer == "san"
+
+    def test_losses_that_san_has_not_are_refused(self, san_recipe, tmp_path):
+        with pytest.raises(ValueError, match="`adversarial_loss` must be 'logistic' or 'hinge'"):
+            go(san_recipe, tmp_path, "--adversarial_loss", "least_squares")
+
+    def test_two_processes_agree(self, san_recipe, tmp_path):
+        """
+        Weights and spectral norms are equal in both, and the noise adapts to the images of both.
+
+        All parameters of a SAN have gradients in each half-step, which the processes wait for.
+        """
         script = tmp_path / "train_agreeing.py"
         script.write_text(AGREEING.format(tests=str(Path(__file__).parents[1])))
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
         environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
         result = subprocess.run(
-            [*launch, "--recipe", str(recipe), "--output_dir", str(tmp_path / "run")],
+            [*launch, "--recipe", str(san_recipe), "--output_dir", str(tmp_path / "run"), *R1],
             capture_output=True, text=True, env=environment,
         )  # fmt: skip
         assert result.returncode == 0, result.stderr

@@ -39,3 +39,9 @@ class DiscriminatorOutput(BaseOutput):
     logits: Tensor
     features: Tensor | None = None
     direction_logits: Tensor | None = None
+
+    @classmethod
+    def of(cls, logits: Tensor | tuple[Tensor, Tensor], features: Tensor | None = None) -> "DiscriminatorOutput":
+        """The output of a last layer: logits, or those of a SAN with their direction logits."""
+        logits, directions = logits if isinstance(logits, tuple) else (logits, None)
+        return cls(logits=logits, features=features, direction_logits=directions)

@@ -5,7 +5,8 @@
 The last layer of a slicing adversarial network (SAN, Takida et al. 2024, arXiv 2301.12811).
 
 A discriminator whose last layer is linear is f(x) = <w, h(x)>. In a SAN, w has length 1 and is trained apart from the
-features h. So there are two outputs of the same value: the logits teach h alone, the direction logits w alone.
+features h. So there are two outputs of the same value: the logits teach h alone, the direction logits w alone. The
+length of a stored weight is without effect, and is not set to 1 after each step, as it is in the authors' code.
 """
 
 import torch
