@@ -67,9 +67,9 @@ class AdversarialLoss(ABC):
         """Raises a `ValueError` if the loss has no term for the direction of a SAN."""
         if not self.has_direction:
             names = " or ".join(repr(name) for name, loss in ADVERSARIAL_LOSSES.items() if loss.has_direction)
-            (mine,) = (name for name, loss in ADVERSARIAL_LOSSES.items() if loss is self)
+            own = next((name for name, loss in ADVERSARIAL_LOSSES.items() if loss is self), type(self).__name__)
             raise ValueError(
-                f"`adversarial_loss` must be {names} for a discriminator with `last_layer` 'san', got {mine!r}."
+                f"`adversarial_loss` must be {names} for a discriminator with `last_layer` 'san', got {own!r}."
             )
 
 

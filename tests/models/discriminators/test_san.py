@@ -107,6 +107,16 @@ class TestDiscriminators:
             make_network(name, last_layer="sliced")
 
 
+def test_a_timestep_without_a_direction_is_refused():
+    """The vector of t = 0 is 0 at the start; with classes it is that of the label."""
+    official = {"timestep_embedding": "official", "last_layer": "san"}
+    with pytest.raises(ValueError, match="`timestep_embedding` must be 'sinusoidal' or None for `last_layer` 'san'"):
+        StyleGAN2Discriminator(**PYRAMID, **official)
+    network = StyleGAN2Discriminator(**PYRAMID, **official, **CLASSES)
+    network(IMAGES["sample"], 0, **LABELS).direction_logits.sum().backward()
+    assert all(each.grad.abs().max() < 100 for each in network.mapping.parameters())
+
+
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-6), (torch.bfloat16, 1e-2)])
 class TestLayers:
     def test_vectors_get_the_length_one(self, dtype, tolerance):

@@ -186,7 +186,7 @@ class ProjectedDiscriminator(Network):
                 raise ValueError("`timestep` must be given to a discriminator that is told it, got None.")
             timesteps = expand_timesteps(timestep, batch_size, sample.device)
         maps = self.mixing([each.to(sample.dtype) for each in self._maps(sample)])
-        outputs = []
+        logits, directions = [], []
         for head, features in zip(self.heads, maps, strict=True):
             if min(features.shape[-2:]) < head.smallest_side:
                 raise ValueError(
@@ -194,12 +194,12 @@ class ProjectedDiscriminator(Network):
                     f"{tuple(features.shape[-2:])} for images of {tuple(sample.shape[-2:])}. Take larger images, a larger "
                     "`input_size` or fewer `num_downsamples`."
                 )
-            outputs.append(head(features, class_labels, timesteps))
-        logits, directions = (
-            None if each[0] is None else torch.cat([part.flatten(1) for part in each], dim=1)
-            for each in zip(*outputs, strict=True)
-        )
-        output = DiscriminatorOutput(logits=logits, direction_logits=directions)
+            of_features, of_direction = head(features, class_labels, timesteps)
+            logits.append(of_features.flatten(1))
+            if of_direction is not None:
+                directions.append(of_direction.flatten(1))
+        logits = torch.cat(logits, dim=1)
+        output = DiscriminatorOutput.of((logits, torch.cat(directions, dim=1)) if directions else logits)
         return output if return_dict else output.to_tuple()
 
     def _maps(self, sample: Tensor) -> list[Tensor]:

@@ -79,6 +79,11 @@ class StyleGAN2Discriminator(Network):
     ):
         super().__init__()
         check_last_layer(last_layer)
+        if last_layer == "san" and timestep_embedding == "official" and num_class_embeds is None:
+            raise ValueError(
+                "`timestep_embedding` must be 'sinusoidal' or None for `last_layer` 'san' without classes, got 'official', "
+                "whose vector is 0 at t = 0 and so has no direction."
+            )
         self.trunk = StyleGAN2Trunk(
             sample_size, in_channels, channel_base, channel_max, architecture, fir_taps, activation_clamp
         )
