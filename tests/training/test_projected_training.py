@@ -234,7 +234,8 @@ def agree(trainer):
             if "running" not in name:
                 first, second = trainer.accelerator.gather(value.detach().flatten()[None])
                 assert torch.equal(first, second), name
-    print("agreed on", len(trainer.networks), "networks", flush=True)
+    # In one piece, as the lines of the processes may mix.
+    print("agreed on %d networks" % len(trainer.networks), flush=True)
     leave(trainer)
 
 Trainer._leave_processes = agree
