@@ -9,17 +9,27 @@ from test_reference_keys import CIFAR10, COMBINATIONS, LARGE, SMALL, ReferenceSh
 
 from gan_diffusion.conversion import (
     export_ddgan_discriminator,
+    export_fastgan_generator,
+    export_projected_discriminator,
     export_stylegan2_discriminator,
     export_stylegan2_generator,
 )
 from gan_diffusion.conversion.inference import (
     infer_ddgan_discriminator,
     infer_ddgan_generator,
+    infer_fastgan_generator,
+    infer_projected_discriminator,
     infer_stylegan2_discriminator,
     infer_stylegan2_generator,
     same_widths,
 )
-from gan_diffusion.models import DDGANDiscriminator, StyleGAN2Discriminator, StyleGAN2Generator
+from gan_diffusion.models import (
+    DDGANDiscriminator,
+    FastGANGenerator,
+    ProjectedDiscriminator,
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+)
 
 
 SHAPES = {"channel_base": 64, "channel_max": 12, "sample_size": 16}
@@ -104,6 +114,43 @@ def test_discriminators_of_stylegan2(architecture, classes, embedding, layers):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("size", [32, 64, 128, 256, 512, 1024])
+@pytest.mark.parametrize("lite", [False, True])
+@pytest.mark.parametrize("classes", [None, 3])
+def test_generators_of_fastgan(size, lite, classes):
+    options = {"out_channels": 1, "latent_dim": 6, "base_channels": 8, "lite": lite, "num_class_embeds": classes}
+    with torch.device("meta"):
+        built = export_fastgan_generator(FastGANGenerator(max(size, 256), **options))
+        built |= export_fastgan_generator(FastGANGenerator(size, **options))
+    assert infer_fastgan_generator(built) == {
+        "z_dim": 6, "img_channels": 1, "ngf": 8, "cond": classes is not None, "lite": lite,
+        "img_resolutions": (32, 64) if size < 128 else (size,),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name, lite, cond", [("g32_big_uncond", False, False), ("g32_lite_cond", True, True)])
+def test_keys_of_the_reference_of_fastgan(name, lite, cond):
+    found = infer_fastgan_generator(on_meta(load_golden_json(f"diffusion_gan/keys_fastgan_{name}")))
+    assert found == {
+        "z_dim": 16, "img_channels": 3, "ngf": 8, "cond": cond, "lite": lite, "img_resolutions": (32, 64)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("patch", [False, True])
+@pytest.mark.parametrize("classes", [None, 3])
+def test_projected_discriminators(separable, patch, classes):
+    with torch.device("meta"):
+        model = ProjectedDiscriminator(
+            projection_channels=4, separable=separable, patch=patch, num_class_embeds=classes
+        )
+        state_dict = export_projected_discriminator(model)
+    assert infer_projected_discriminator(state_dict) == {
+        "cout": 4, "expand": True, "proj_type": 2, "num_discs": 4, "cond": classes is not None, "separable": separable,
+        "patch": patch,
+    }  # fmt: skip
+
+
 def test_numbers_that_give_the_same_widths():
     inferred = {"channel_base": 512 * 32, "channel_max": 512, "img_resolution": 32}
     assert same_widths({"channel_base": 32768, "channel_max": 512}, inferred)
@@ -118,6 +165,8 @@ def test_numbers_that_give_the_same_widths():
         infer_ddgan_generator,
         infer_ddgan_discriminator,
         infer_stylegan2_generator,
+        infer_fastgan_generator,
+        infer_projected_discriminator,
         lambda state_dict: infer_stylegan2_discriminator(state_dict, 0),
     ],
 )
@@ -127,6 +176,8 @@ def test_other_networks_are_named_by_their_keys(infer):
         {"conv.weight": (3, 3)},
         {"all_modules.9999.Conv_1.weight": (1, 1, 3, 3)},
         {"b8.conv0.weight": (4,)},
+        {"synthesis.init.init.0.weight_orig": (0, 2**40, 1, 1), "synthesis.to_big.weight_orig": (3, 2**36, 3, 3)},
+        {f"feature_network.scratch.layer{level}_ccm.weight": (2**40, 0) for level in (0, 1)},
     ):
         with pytest.raises(
             ValueError, match="`state_dict` must be of .* keys begin with " + (next(iter(keys), "none"))

@@ -138,10 +138,10 @@ def test_a_file_without_averages_says_so(tmp_path):
     ("data", "reason"),
     [
         (b"cos\nsystem\n(S'touch canary'\ntR.", "it asks for os.system, which no checkpoint needs"),
-        (
-            b"cpg_modules.networks_fastgan\nGenerator\n)\x81.",
-            r"it is a ProjectedGAN file \(pg_modules.networks_fastgan",
-        ),
+        (b"cdill._dill\n_create_function\n)R.", "it asks for dill._dill._create_function, which no checkpoint needs"),
+        (b"cpg_modules.blocks\nconv2d\n)R.", "it asks for pg_modules.blocks.conv2d, which no checkpoint needs"),
+        (b"cdill._dill\n_create_array\n(cpg_modules.blocks\nGLU\n)NNtR.", "it has an array that is none of NumPy's"),
+        (b"cpg_modules.blocks\nGLU\n(I1\nt\x81.", "it makes an object of pg_modules.blocks.GLU with arguments"),
         (b"c\x1b[2Jos\nsystem\n)R.", r"it asks for .x1b\[2Jos.system"),
         (b"\x80\x04\x8e" + b"\xff" * 7 + b"\x0fab.", "it ends .* bytes too early"),
         (b"}N2\x86Ns.", "it has a key that is neither a text nor a whole number"),

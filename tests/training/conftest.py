@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import psutil
 import pytest
+from accelerate.state import AcceleratorState
 
 
 @pytest.fixture(autouse=True)
@@ -11,3 +12,12 @@ def no_training_is_left():
     for child in psutil.Process().children(recursive=True):
         if child.is_running() and any("train_" in word for word in child.cmdline()):
             child.kill()
+
+
+@pytest.fixture
+def fresh_accelerate(monkeypatch):
+    """accelerate keeps its device and precision for the whole process."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    AcceleratorState._reset_state(True)
+    yield
+    AcceleratorState._reset_state(True)

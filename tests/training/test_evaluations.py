@@ -27,13 +27,7 @@ WEIGHTS = "diffusion_pytorch_model.safetensors"
 EVERY_2 = ("--evaluation_steps", "2", "--evaluation_features", "mnist", "--evaluation_samples", "20")
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate(monkeypatch):
-    """accelerate keeps its device and precision for the whole process."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 @pytest.fixture

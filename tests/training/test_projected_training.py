@@ -88,13 +88,7 @@ def san_recipe(recipe, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate(monkeypatch):
-    """accelerate keeps its device and precision for the whole process."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 def go(recipe: Path, folder: Path, *options: str) -> Path:

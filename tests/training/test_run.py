@@ -25,13 +25,7 @@ from gan_diffusion.training import run as run_module
 PARTS = ("generator", "discriminator")
 
 
-@pytest.fixture(autouse=True)
-def fresh_accelerate(monkeypatch):
-    """accelerate keeps its device and precision for the whole process."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
-    AcceleratorState._reset_state(True)
-    yield
-    AcceleratorState._reset_state(True)
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 @pytest.fixture

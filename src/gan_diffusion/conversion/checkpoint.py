@@ -14,6 +14,7 @@ from ..models.network import MAX_TENSORS
 from .archives import Content, opened_checkpoint
 from .ddgan import GENERATOR_OPTIONS
 from .inert import Instance, Refused, StoredTensor
+from .projected_files import is_fastgan, is_projected, recorded_options, recorded_process
 
 
 # Of one network. The largest published one has 106 million weights.
@@ -29,13 +30,15 @@ class OfficialCheckpoint:
     What a file of a reference implementation holds.
 
     Args:
-        method (`str`): "ddgan", or "diffusion-gan" for Diffusion-GAN's StyleGAN2 and InsGen.
+        method (`str`): "ddgan", or "diffusion-gan" for Diffusion-GAN's StyleGAN2, InsGen and ProjectedGAN.
         generator (`dict[str, torch.Tensor]`): Reference state dict of the generator, without `module.` prefix.
         discriminator (`dict[str, torch.Tensor]`, *optional*): The same of the discriminator; `None` without one.
         generator_options (`dict`, *optional*):
-            Options for `convert_ddgan_generator` or `convert_stylegan2_generator`; `None` in a file that records none.
+            Options for `convert_ddgan_generator` or `convert_stylegan2_generator`, or the attributes of a FastGAN
+            generator; `None` in a file that records none.
         discriminator_options (`dict`, *optional*):
-            Options for `convert_stylegan2_discriminator`, with the `t_dim` of the reference.
+            Options for `convert_stylegan2_discriminator`, with the `t_dim` of the reference, or the attributes of a
+            projected discriminator.
         process_options (`dict`, *optional*): Options of the diffusion, under the names of the reference.
         options (`dict`, *optional*): All options of a run of DDGAN.
         progress (`dict[str, int]`, defaults to `{}`): Numbers of epochs, steps or images, as the file names them.
@@ -55,7 +58,7 @@ class OfficialCheckpoint:
 
 def load_official_checkpoint(path: str | os.PathLike, weights: str = "ema") -> OfficialCheckpoint:
     """
-    Reads `netG_<epoch>.pth` or `content.pth` of DDGAN, or a `.pkl` of Diffusion-GAN's StyleGAN2 or InsGen.
+    Reads `netG_<epoch>.pth` or `content.pth` of DDGAN, or a `.pkl` of Diffusion-GAN.
 
     Nothing that the file names is looked up, and nothing of it is executed. The sources of modules that a `.pkl` holds
     are not looked at.
@@ -124,15 +127,15 @@ def _of_pickle(content: Content, weights: str, path: str | os.PathLike) -> Offic
             f'`weights` must be "{"raw" if weights == "ema" else "ema"}" for {path}, which holds no {name}, got "{weights}".'
         )
     state_dicts = {key: _read(dict(_module_tensors(network)), content.size) for key, network in networks.items()}
-    recorded = {key: plain_options(network.state.get("_init_kwargs")) for key, network in networks.items()}
+    recorded = {key: _recorded(network, state_dicts[key]) for key, network in networks.items()}
     # InsGen's diffusion has the name that the augmentation has in plain StyleGAN2-ADA.
     diffusion = value.get("diffusion", value.get("augment_pipe"))
     is_known = isinstance(diffusion, Instance) and "ts_dist" in diffusion.state
-    process = plain_options(diffusion.state, 1) if is_known else None
+    process = plain_options(diffusion.state, 1) if is_known else recorded_process(networks.get("D"))
     progress = value.get("progress")
     images = progress.get("cur_nimg") if isinstance(progress, dict) else None
     is_count = isinstance(images, StoredTensor) and images.count == 1 and not images.storage.dtype.is_floating_point
-    used = {*networks, "progress", *([] if process is None else ["diffusion", "augment_pipe"])}
+    used = {*networks, "progress", *(["diffusion", "augment_pipe"] if is_known else [])}
     return OfficialCheckpoint(
         "diffusion-gan",
         generator=state_dicts[name],
@@ -143,6 +146,13 @@ def _of_pickle(content: Content, weights: str, path: str | os.PathLike) -> Offic
         progress={"cur_nimg": int(images.tensor())} if is_count and images is not None else {},
         unused=sorted(str(key) for key in value.keys() - used),
     )
+
+
+def _recorded(network: Instance, state_dict: Mapping[str, Tensor]) -> dict | None:
+    """Options of a network: the arguments that it was made with, or the attributes of one that does not keep them."""
+    if is_fastgan(state_dict) or is_projected(state_dict):
+        return recorded_options(network)
+    return plain_options(network.state.get("_init_kwargs"))
 
 
 def _module_tensors(module: Instance) -> Iterator[tuple[str, StoredTensor]]:

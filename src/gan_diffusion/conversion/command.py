@@ -26,6 +26,7 @@ examples:
   gan-diffusion convert netG_300.pth --options image_size=64 num_timesteps=4 --output_dir converted
   gan-diffusion convert content.pth --weights raw --output_dir converted
   gan-diffusion convert diffusion-stylegan2-ffhq.pkl --output_dir converted --verify
+  gan-diffusion convert diffusion-projectedgan-cifar10.pkl --preset diffusion-projected-cifar10 --output_dir converted
 """
 _VERIFIED_SAMPLES = 4
 
@@ -45,7 +46,7 @@ def run_conversion(argv: Sequence[str] | None = None, prog: str | None = None) -
         prog=prog,
         usage="%(prog)s FILE --output_dir FOLDER [options]; --help explains all options",
         description="Makes a pipeline of a checkpoint of the authors' code: netG_*.pth and content.pth of DDGAN, .pkl of "
-        "Diffusion-GAN's StyleGAN2 and InsGen. Nothing in the file is executed.",
+        "Diffusion-GAN's StyleGAN2, InsGen and ProjectedGAN. Nothing in the file is executed.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -116,7 +117,8 @@ def convert_checkpoint(
         )
     checkpoint = load_official_checkpoint(path, weights)
     for key, tensor in {**checkpoint.generator, **(checkpoint.discriminator or {})}.items():
-        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        is_counter = key.endswith("num_batches_tracked")
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16) and not is_counter:
             raise ValueError(
                 f"`path` must hold weights in float32 or less, got {key!a:.80} in {tensor.dtype} in {path}."
             )
@@ -135,17 +137,23 @@ def convert_checkpoint(
 def _account(checkpoint: OfficialCheckpoint, components: Components, weights: str) -> list[str]:
     """What was converted, and each option with its origin."""
     kind = "averaged" if weights == "ema" else "raw"
-    parts = (
-        "generator and discriminator" if components.discriminator is not None else "generator; no discriminator in it"
-    )
+    parts = "generator; no discriminator in it"
+    if checkpoint.discriminator is not None:
+        parts = "generator" if components.discriminator is None else "generator and discriminator"
     lines = [f"Converted with {kind} weights: {parts}."]
     by_origin: dict[str, list[str]] = {}
     for name, choice in components.choices.items():
         by_origin.setdefault(choice.origin, []).append(f"{name}={choice.value}")
     lines += [f"  {origin}: {', '.join(values)}" for origin, values in sorted(by_origin.items(), key=_weights_first)]
-    if checkpoint.unused:
-        lines.append(f"  not converted: {', '.join(map(_word, checkpoint.unused))}")
-    return lines
+    unused = _unused(checkpoint, components)
+    if unused:
+        lines.append(f"  not converted: {', '.join(unused)}")
+    return [*lines, *(f"  {note}" for note in components.notes)]
+
+
+def _unused(checkpoint: OfficialCheckpoint, components: Components) -> list[str]:
+    left_out = checkpoint.discriminator is not None and components.discriminator is None
+    return [_word(name) for name in (["D"] if left_out else []) + checkpoint.unused]
 
 
 def _weights_first(entry: tuple[str, Any]) -> tuple[bool, str]:
@@ -171,7 +179,8 @@ def _origin(
         preset=preset,
         options={name: (str(choice.value), choice.origin) for name, choice in components.choices.items()},
         progress=checkpoint.progress,
-        unused=[_word(name) for name in checkpoint.unused],
+        unused=_unused(checkpoint, components),
+        notes=components.notes,
     )
 
 

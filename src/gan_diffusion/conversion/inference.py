@@ -12,6 +12,12 @@ from torch import Tensor
 
 # Of a generator of DDGAN; published ones have less than 60.
 _MAX_MODULES = 300
+# Of one layer of a projected GAN, far above the published ones. Empty tensors can have any shape.
+_MAX_WIDTH = 2**15
+# Channels of the last level of FastGAN by the size of its images, in units of its width.
+_FASTGAN_WIDTHS = {32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
+# Times the width, and halved by the gate after it, are the channels at 4x4.
+_FASTGAN_START = 32
 
 
 def infer_ddgan_generator(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
@@ -193,6 +199,81 @@ def infer_stylegan2_discriminator(state_dict: Mapping[str, Tensor], c_dim: int) 
         raise ValueError(
             f"`state_dict` must be of StyleGAN2's discriminator for {c_dim} classes, got one whose keys begin with "
             f"{_some(state_dict)}."
+        ) from error
+
+
+def infer_fastgan_generator(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
+    """
+    Finds the options of a FastGAN generator.
+
+    Args:
+        state_dict (`dict[str, torch.Tensor]`): Reference state dict, without `module.` prefix.
+
+    Returns:
+        `dict[str, Any]`: under the names of the reference: `z_dim`, `img_channels`, `ngf`, `cond`, `lite`; and
+        `img_resolutions`, a tuple of the sizes of images that the shapes allow.
+
+    Raises:
+        ValueError: If it is no such state dict.
+    """
+    shapes = {key: tuple(value.shape) for key, value in state_dict.items()}
+    try:
+        z_dim, first = shapes["synthesis.init.init.0.weight_orig"][:2]
+        channels, last = shapes["synthesis.to_big.weight_orig"][:2]
+        ngf = first // _FASTGAN_START
+        cond = "synthesis.embed.weight" in shapes
+        built = {size: any(key.startswith(f"synthesis.feat_{size}.") for key in shapes) for size in _FASTGAN_WIDTHS}
+        # Levels up to 256 are always there.
+        sizes = tuple(
+            size
+            for size, width in _FASTGAN_WIDTHS.items()
+            if int(width * ngf) == last and all(built[other] == (size >= other) for other in (512, 1024))
+        )
+        if not sizes or not all(0 < width <= _MAX_WIDTH for width in (z_dim, channels, ngf)):
+            raise LookupError("as many channels as no such network has")
+        single = f"synthesis.feat_8.{'conv' if cond else '1'}.weight_orig" in shapes
+        second = f"synthesis.feat_8.{'conv2' if cond else '5'}.weight_orig" in shapes
+        return {
+            "z_dim": z_dim, "img_channels": channels, "ngf": ngf, "cond": cond, "lite": single and not second,
+            "img_resolutions": sizes,
+        }  # fmt: skip
+    except (LookupError, ValueError) as error:
+        raise ValueError(
+            f"`state_dict` must be of FastGAN's generator, got one whose keys begin with {_some(state_dict)}."
+        ) from error
+
+
+def infer_projected_discriminator(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
+    """
+    Finds the options of a projected discriminator that its backbone and heads are made with.
+
+    Args:
+        state_dict (`dict[str, torch.Tensor]`): Reference state dict, without `module.` prefix.
+
+    Returns:
+        `dict[str, Any]`: under the names of the reference: `cout`, `expand`, `proj_type`, `num_discs`, `cond`,
+        `separable`, `patch`.
+
+    Raises:
+        ValueError: If it is no such state dict.
+    """
+    shapes = {key: tuple(value.shape) for key, value in state_dict.items()}
+    scratch, head = "feature_network.scratch.layer", "discriminator.mini_discs.0."
+    try:
+        cout, wider = (shapes[f"{scratch}{level}_ccm.weight"][0] for level in (0, 1))
+        if not 0 < cout <= _MAX_WIDTH:
+            raise LookupError("as many channels as no such network has")
+        found = (re.match(r"discriminator\.mini_discs\.(\d{1,3})\.", key, re.ASCII) for key in shapes)
+        heads = {match[1] for match in found if match}
+        return {
+            "cout": cout, "expand": wider != cout, "proj_type": 2 if f"{scratch}3_csm.out_conv.weight" in shapes else 1,
+            "num_discs": len(heads), "cond": f"{head}embed.weight" in shapes,
+            "separable": any(key.startswith(head) and ".depthwise." in key for key in shapes),
+            "patch": any(key.startswith(f"{head}main.0.main.0.main.") for key in shapes),
+        }  # fmt: skip
+    except LookupError as error:
+        raise ValueError(
+            f"`state_dict` must be of a projected discriminator, got one whose keys begin with {_some(state_dict)}."
         ) from error
 
 

@@ -24,12 +24,14 @@ _STORAGES = {
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
     "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
 }  # fmt: skip
-# Networks of other files, which are known to be no checkpoint of StyleGAN2, by the first word of their modules.
-_OTHER_NETWORKS = {"pg_modules": "ProjectedGAN"}
 _PERSISTENT = ("torch_utils.persistence", "_reconstruct_persistent_obj")
-# Classes whose objects are kept as their attributes. Those of torch are parts of contrastive heads and augmentations.
+# Classes whose objects are kept as their attributes. Those of torch are parts of contrastive heads and augmentations,
+# and with those of timm (its older and its present places) of the networks of ProjectedGAN.
 _INERT_CLASSES = (
     r"argparse\.Namespace|training\.diffusion\.Identity|torch\.nn\.modules\.\w+\.\w+|numpy\.random\._\w+\.\w+"
+    r"|pg_modules\.\w+\.\w+|torch\.nn\.utils\.spectral_norm\.\w+"
+    r"|torch\.(?:ao\.)?nn\.quantized\.modules\.functional_modules\.FloatFunctional"
+    r"|timm\.(?:models\.)?(?:layers\.\w+|_?efficientnet_blocks)\.\w+"
 )
 _DICTS = {("collections", "OrderedDict"), ("dnnlib.util", "EasyDict")}
 # What is handed to functions, and never called.
@@ -192,9 +194,6 @@ def _place(name: Name) -> tuple[str, str]:
 
 
 def _not_in_table(name: Name) -> Refused:
-    family = _OTHER_NETWORKS.get(name.module.partition(".")[0])
-    if family is not None:
-        return Refused(f"it is a {family} file ({name}), whose networks cannot be converted yet")
     return Refused(f"it asks for {name}, which no checkpoint needs")
 
 
@@ -288,6 +287,18 @@ def _make_empty_array(function: Name, arguments: tuple) -> Array:
     return Array()
 
 
+def _make_array_of_dill(function: Name, arguments: tuple) -> Array:
+    """An array as dill writes it: what NumPy would call, the arguments, the content, and attributes of subclasses."""
+    maker, shape_and_kind, state, *_ = _arguments(function, arguments, 3, 4)
+    if not isinstance(maker, Name) or _place(maker) != ("numpy.core.multiarray", "_reconstruct"):
+        raise Refused("it has an array that is none of NumPy's")
+    if not isinstance(shape_and_kind, tuple):
+        raise Refused(f"it calls {maker} without a tuple of arguments")
+    array = _make_empty_array(maker, shape_and_kind)
+    fill_array(array, state)
+    return array
+
+
 def _make_array(function: Name, arguments: tuple) -> Array:
     """An array as protocol 5 writes it."""
     data, number_type, shape, order = _arguments(function, arguments, 4)
@@ -322,6 +333,7 @@ _MAKERS: dict[tuple[str, str], Callable[[Name, tuple], Any]] = {
     ("numpy.core.multiarray", "scalar"): _make_scalar,
     ("numpy.core.multiarray", "_reconstruct"): _make_empty_array,
     ("numpy.core.numeric", "_frombuffer"): _make_array,
+    ("dill._dill", "_create_array"): _make_array_of_dill,
     ("numpy.random._pickle", "__randomstate_ctor"): _make_random_state,
     ("numpy.random._pickle", "__bit_generator_ctor"): _make_random_state,
     ("numpy.random._pickle", "__generator_ctor"): _make_random_state,

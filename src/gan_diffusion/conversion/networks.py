@@ -9,7 +9,7 @@ from typing import Any
 
 from diffusers import ModelMixin
 
-from ..models import NCSNppGenerator, StyleGAN2Generator
+from ..models import FastGANGenerator, NCSNppGenerator, ProjectedDiscriminator, StyleGAN2Generator
 from ..recipes import Recipe, list_recipes
 from ..schedulers import DDGANScheduler, DiffusionGANScheduler
 from .checkpoint import OfficialCheckpoint
@@ -26,6 +26,16 @@ from .inference import (
     infer_stylegan2_discriminator,
     infer_stylegan2_generator,
     same_widths,
+)
+from .projected_files import (
+    FASTGAN_OPTIONS,
+    PROJECTED_OPTIONS,
+    build_fastgan,
+    build_projected,
+    fastgan_options,
+    is_fastgan,
+    is_projected,
+    projected_options,
 )
 from .stylegan2 import (
     convert_stylegan2_discriminator,
@@ -46,6 +56,8 @@ _DIFFUSION_DEFAULTS = {
     "beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02, "t_min": 10, "t_max": 1000, "noise_std": 0.05,
     "ts_dist": "priority", "p": 0.0,
 }  # fmt: skip
+# Where the noise is on the features of a projected discriminator.
+_FEATURE_DIFFUSION_DEFAULTS = _DIFFUSION_DEFAULTS | {"beta_end": 0.01, "t_min": 5, "t_max": 500, "noise_std": 0.5}
 _WIDTHS = {"channel_base": 32768, "channel_max": 512}
 _PROCESS_DEFAULTS = {"beta_min": 0.1, "beta_max": 20.0, "use_geometric": False}
 
@@ -60,12 +72,14 @@ class Components:
         scheduler (`Any`): The scheduler.
         discriminator (`ModelMixin`, *optional*): The discriminator; `None` if the file has none.
         choices (`dict[str, Choice]`, defaults to `{}`): Every option, under the names of the reference.
+        notes (`list[str]`, defaults to `[]`): What else is to say, in sentences.
     """
 
     generator: ModelMixin
     scheduler: Any
     discriminator: ModelMixin | None = None
     choices: dict[str, Choice] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def build_components(
@@ -90,16 +104,19 @@ def build_components(
         ValueError: If weights and options do not fit together, or an option is missing or unknown.
     """
     is_ddgan = checkpoint.method == "ddgan"
-    recipe = None if preset is None else _preset(preset, NCSNppGenerator if is_ddgan else StyleGAN2Generator)
+    kind = (
+        NCSNppGenerator if is_ddgan else FastGANGenerator if is_fastgan(checkpoint.generator) else StyleGAN2Generator
+    )
+    recipe = None if preset is None else _preset(preset, kind)
     return (_ddgan if is_ddgan else _diffusion_gan)(checkpoint, recipe, options or {})
 
 
 def _preset(name: str, kind: type) -> Recipe:
-    schedulers = {NCSNppGenerator: DDGANScheduler, StyleGAN2Generator: DiffusionGANScheduler}
+    scheduler = DDGANScheduler if kind is NCSNppGenerator else DiffusionGANScheduler
     fitting = [
         recipe
         for recipe in map(Recipe.load, list_recipes())
-        if recipe.component_class("generator") is kind and recipe.component_class("scheduler") is schedulers[kind]
+        if recipe.component_class("generator") is kind and recipe.component_class("scheduler") is scheduler
     ]
     found = [recipe for recipe in fitting if recipe.name == name]
     if not found:
@@ -176,30 +193,51 @@ def _attention(levels: tuple[int, ...], num_levels: int, sources: Mapping[str, M
 
 
 def _diffusion_gan(checkpoint: OfficialCheckpoint, recipe: Recipe | None, typed: Mapping[str, Any]) -> Components:
-    published = {"conv_clamp": 256.0, "lr_multiplier": 0.01, "w_avg_beta": 0.995, "mbstd_group_size": 4}
-    generator_names = ("conv_clamp", "lr_multiplier", "w_avg_beta")
-    names = {*generator_names, *_DIFFUSION, *(f"D.{name}" for name in published if name != "w_avg_beta")}
-    check_names(typed, names)
-    generator, choices = _stylegan2(
-        checkpoint.generator, checkpoint.generator_options, infer_stylegan2_generator(checkpoint.generator),
-        _sources(typed, None, recipe, lambda recipe: stylegan2_generator_options(recipe.config("generator"))),
-        {name: published[name] for name in generator_names}, _generator_of,
-    )  # fmt: skip
-    discriminator = None
-    if checkpoint.discriminator is not None:
-        typed_here = {name[2:]: value for name, value in typed.items() if name.startswith("D.")}
+    fastgan, projected = is_fastgan(checkpoint.generator), is_projected(checkpoint.discriminator)
+    # The two trees have different values for StyleGAN2's average of w.
+    published = {"conv_clamp": 256.0, "lr_multiplier": 0.01, "w_avg_beta": 0.998 if projected else 0.995}
+    of_discriminator = {"conv_clamp": 256.0, "lr_multiplier": 0.01, "mbstd_group_size": 4}
+    own = PROJECTED_OPTIONS if fastgan or projected else of_discriminator
+    check_names(typed, {*(FASTGAN_OPTIONS if fastgan else published), *_DIFFUSION, *(f"D.{name}" for name in own)})
+    if fastgan:
+        sources = _sources(
+            typed, checkpoint.generator_options, recipe, lambda recipe: fastgan_options(recipe.config("generator"))
+        )
+        generator, choices = build_fastgan(checkpoint.generator, sources, _REFERENCE)
+    else:
+        generator, choices = _stylegan2(
+            checkpoint.generator, checkpoint.generator_options, infer_stylegan2_generator(checkpoint.generator),
+            _sources(typed, None, recipe, lambda recipe: stylegan2_generator_options(recipe.config("generator"))),
+            published, _generator_of,
+        )  # fmt: skip
+    discriminator, more, notes = None, {}, []
+    typed_here = {name[2:]: value for name, value in typed.items() if name.startswith("D.")}
+    if checkpoint.discriminator is not None and projected:
+        sources = _sources(typed_here, checkpoint.discriminator_options, recipe, _projected_preset)
+        discriminator, more, note = build_projected(checkpoint.discriminator, choices, sources, _REFERENCE)
+        notes = [note]
+    elif checkpoint.discriminator is not None:
         decided = infer_stylegan2_discriminator(checkpoint.discriminator, choices["c_dim"].value)
         discriminator, more = _stylegan2(
             checkpoint.discriminator, checkpoint.discriminator_options, decided,
             _sources(typed_here, None, recipe, lambda recipe: stylegan2_discriminator_options(recipe.config("discriminator"))),
-            {name: value for name, value in published.items() if name != "w_avg_beta"}, _discriminator_of, "D.",
+            of_discriminator, _discriminator_of, "D.",
         )  # fmt: skip
-        choices |= {f"D.{name}": choice for name, choice in more.items()}
+    choices |= {f"D.{name}": choice for name, choice in more.items()}
+    scheduler, process = _diffusion(checkpoint, recipe, typed, fastgan or projected)
+    return Components(generator.eval(), scheduler, discriminator, choices | process, notes)
+
+
+def _diffusion(
+    checkpoint: OfficialCheckpoint, recipe: Recipe | None, typed: Mapping[str, Any], on_features: bool
+) -> tuple[DiffusionGANScheduler, dict[str, Choice]]:
+    """The scheduler, and its options."""
     process = choose(_DIFFUSION, _sources(typed, checkpoint.process_options, recipe, _diffusion_preset), {})
-    process = with_defaults(process, _DIFFUSION_DEFAULTS, _REFERENCE)
-    config = {} if recipe is None else {k: v for k, v in recipe.config("scheduler").items() if not k.startswith("_")}
-    scheduler = DiffusionGANScheduler(**(config | _diffusion_config(process)))
-    return Components(generator.eval(), scheduler, discriminator, choices | process)
+    process = with_defaults(process, _FEATURE_DIFFUSION_DEFAULTS if on_features else _DIFFUSION_DEFAULTS, _REFERENCE)
+    config: dict[str, Any] = {"clean_share": None} if on_features else {}
+    if recipe is not None:
+        config = {k: v for k, v in recipe.config("scheduler").items() if not k.startswith("_")}
+    return DiffusionGANScheduler(**(config | _diffusion_config(process))), process
 
 
 def _stylegan2(
@@ -253,6 +291,11 @@ def _discriminator_of(state_dict: Mapping[str, Any], values: dict[str, Any], oth
         state_dict, **values, **own, mapping_kwargs=mapping, epilogue_kwargs=epilogue, block_kwargs=others,
         timestep_embedding=embedding,
     )  # fmt: skip
+
+
+def _projected_preset(recipe: Recipe) -> dict[str, Any]:
+    is_projected_too = recipe.component_class("discriminator") is ProjectedDiscriminator
+    return projected_options(recipe.config("discriminator")) if is_projected_too else {}
 
 
 def _diffusion_preset(recipe: Recipe) -> dict[str, Any]:

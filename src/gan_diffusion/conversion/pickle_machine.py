@@ -19,9 +19,10 @@ from .inert import Array, Instance, Name, NumberType, Refused, is_key
 from .makers import fill_array, fill_number_type, known_name, make, make_object
 
 
-# Published files have some tens of thousands of instructions and less than 400 MB. A pickle is held in memory.
+# Files of the published structures have about a hundred thousand instructions at most. Those of ProjectedGAN must have
+# up to 1.8 GB, because they hold most weights twice, as trained and normalised. A pickle is held in memory.
 MAX_INSTRUCTIONS = 400_000
-MAX_PICKLE_BYTES = 2**30
+MAX_PICKLE_BYTES = 2**31
 _MAX_READ = 2**28
 _MAX_LINE = 2**20
 _MAX_INT_BITS = 128

@@ -21,7 +21,7 @@ from .key_maps import build_and_fill, export_by_key_map
 _BUILT_SIZE = 256
 _GENERATOR_EMBEDDING = "synthesis.embed.weight"
 # The frozen network in a reference discriminator.
-_FROZEN = "feature_network.pretrained."
+FROZEN = "feature_network.pretrained."
 # Options of the reference's discriminator that have one value here, and those that do not change the network.
 _ONLY = {"expand": True, "proj_type": 2, "num_discs": 4}
 _WITHOUT_EFFECT = {"im_res", "d_pos", "noise_sd"}
@@ -67,7 +67,7 @@ def convert_fastgan_generator(
         raise ValueError(f"`synthesis_kwargs` must have some of ['lite'], got {sorted(options)}.")
     if cond and c_dim < 1:
         raise ValueError(f"`c_dim` must be the number of classes of a conditional generator, got {c_dim}.")
-    config = {
+    config: dict[str, Any] = {
         "sample_size": img_resolution,
         "out_channels": img_channels,
         "latent_dim": z_dim,
@@ -77,9 +77,9 @@ def convert_fastgan_generator(
     }
     state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
     if cond and _GENERATOR_EMBEDDING in state_dict:
-        state_dict[_GENERATOR_EMBEDDING] = state_dict[_GENERATOR_EMBEDDING][:c_dim]
+        state_dict[_GENERATOR_EMBEDDING] = _first_classes(state_dict[_GENERATOR_EMBEDDING], c_dim)
     with torch.device("meta"):
-        largest = FastGANGenerator(**config | {"sample_size": max(_BUILT_SIZE, img_resolution)})
+        largest = FastGANGenerator(**{**config, "sample_size": max(_BUILT_SIZE, img_resolution)})
     unused = {*fastgan_generator_key_map(largest), *(key for key in state_dict if key.endswith("num_batches_tracked"))}
     return build_and_fill(
         lambda: FastGANGenerator(**config),
@@ -126,7 +126,7 @@ def convert_projected_discriminator(
             raise ValueError(f"`backbone_kwargs` must have {value} for {name!r}, got {options[name]!r}.")
     if options["cond"] and c_dim < 1:
         raise ValueError(f"`c_dim` must be the number of classes of a conditional discriminator, got {c_dim}.")
-    config = {
+    config: dict[str, Any] = {
         "in_channels": img_channels,
         "input_size": 224 if interp224 else None,
         "projection_channels": options["cout"],
@@ -136,13 +136,17 @@ def convert_projected_discriminator(
     }
     state_dict = {key.removeprefix("module."): value for key, value in state_dict.items()}
     for key in [key for key in state_dict if re.fullmatch(r"discriminator\.mini_discs\.\d+\.embed\.weight", key)]:
-        state_dict[key] = state_dict[key][:c_dim]
-    unused = {key for key in state_dict if key.startswith(_FROZEN) or key.endswith("num_batches_tracked")}
+        state_dict[key] = _first_classes(state_dict[key], c_dim)
+    unused = {key for key in state_dict if key.startswith(FROZEN) or key.endswith("num_batches_tracked")}
     return build_and_fill(
         lambda: ProjectedDiscriminator(**config),
         lambda discriminator: {"key_map": projected_discriminator_key_map(discriminator), "unused": unused},
         state_dict,
     )
+
+
+def _first_classes(embedding: Tensor, num_classes: int) -> Tensor:
+    return embedding[:num_classes] if embedding.ndim else embedding  # One of another shape is refused afterwards.
 
 
 def export_fastgan_generator(generator: FastGANGenerator) -> dict[str, Tensor]:

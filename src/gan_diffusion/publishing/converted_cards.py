@@ -61,6 +61,7 @@ class Origin:
         options (`Mapping[str, tuple[str, str]]`, defaults to `{}`): Value and origin of each option.
         progress (`Mapping[str, int]`, defaults to `{}`): How far the training was, as the file says.
         unused (`Sequence[str]`, defaults to `()`): What else is in the file.
+        notes (`Sequence[str]`, defaults to `()`): What else is to say, in sentences.
     """
 
     file: str
@@ -70,6 +71,7 @@ class Origin:
     options: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     progress: Mapping[str, int] = field(default_factory=dict)
     unused: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ _LICENCES = {
     "DiffusionGANPipeline": _Licence(
         "nvidia-source-code-license",
         "https://github.com/NVlabs/stylegan2-ada-pytorch/blob/main/LICENSE.txt",
-        "The authors' repository has an MIT licence, and its networks those of NVIDIA's StyleGAN2, which allow "
+        "The authors' repository has an MIT licence, and parts of its code that of NVIDIA's StyleGAN2, which allows "
         "**non-commercial use only**. The authors do not say which one their checkpoints have: keep to the stricter one.",
     ),
 }
@@ -144,14 +146,21 @@ def _origin(origin: Origin, discriminator: ModelMixin | None) -> str:
     lines = [
         f"- File: `{origin.file}`, SHA-256 `{origin.sha256}`",
         f"- Weights of the generator: {origin.weights}",
-        f"- Discriminator: {'in the folder `discriminator`' if discriminator is not None else 'none in the file'}",
+        f"- Discriminator: {_place_of(discriminator, origin)}",
         f"- Training, as the file says: {progress or 'nothing'}",
     ]
     if origin.preset is not None:
         lines.append(f"- Preset: `{origin.preset}`. That the file is that model is its converter's word.")
     if origin.unused:
         lines.append(f"- Not converted: {', '.join(f'`{name}`' for name in origin.unused)}")
+    lines += [f"- {note}" for note in origin.notes]
     return "\n".join(lines)
+
+
+def _place_of(discriminator: ModelMixin | None, origin: Origin) -> str:
+    if discriminator is not None:
+        return "in the folder `discriminator`"
+    return "left out" if "D" in origin.unused else "none in the file"
 
 
 def _options(origin: Origin) -> str:

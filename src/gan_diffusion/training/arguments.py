@@ -260,7 +260,7 @@ class DiffusionGANArguments(AdversarialArguments):
     )
     queue_size: int | None = option(
         None,
-        "For instance_discrimination, the number of images that an image is compared with. Default: 5 % of the training "
+        "For instance_discrimination, the number of images that an image is compared with. Default: 5 %% of the training "
         "images, twice that with random_flip.",
     )
 

@@ -17,7 +17,7 @@ class Augmentation:
     What an objective does to images before the discriminator sees them. This one does nothing.
 
     In each step an objective calls `observe` with how sure the discriminator is of clean real samples, and at its end
-    `adapt`.
+    `adapt`. That of Diffusion-GAN hands over the p of its noise instead.
     """
 
     def draw(self, images: Tensor, generator: torch.Generator | None = None) -> Callable[[Tensor], Tensor]:
