@@ -47,8 +47,10 @@ class AdversarialLoss(ABC):
         Loss of the direction of a SAN, a last layer of length 1 (Takida et al. 2024, arXiv 2301.12811).
 
         With R, the loss of the generator, it is R(D(real)) - R(D(fake)). For the hinge loss that is the loss of a
-        Wasserstein GAN, mean D(fake) - mean D(real). In general samples have the weight -R', which the theory needs to
-        be positive everywhere. That of least squares is not, and a relative loss has no such R.
+        Wasserstein GAN, mean D(fake) - mean D(real), as in the authors' code for images. Their vocoder (Shibuya et al.
+        2024, arXiv 2309.02836) has the same form with another R; they publish no code with the logistic loss. Samples
+        have the weight -R', which the theory needs to be positive everywhere. That of least squares is not, and a
+        relative loss has no such R.
 
         Args:
             real_logits (`torch.Tensor` of shape (B, L)): The `direction_logits` of real samples.
