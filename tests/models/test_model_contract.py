@@ -11,7 +11,7 @@ import torch
 from accelerate import cpu_offload, disk_offload, dispatch_model
 from accelerate.utils import convert_outputs_to_fp32
 from diffusers.training_utils import EMAModel
-from tiny_features import TINY
+from tiny_features import TINY, TWO
 
 from gan_diffusion import (
     DDGANDiscriminator,
@@ -90,6 +90,7 @@ NETWORKS = {
         TINY | {"num_class_embeds": 3, "timestep_embedding": "sinusoidal"},
         lambda b: states(b, 3, 12, 24),
     ),
+    "projected_two_d": (ProjectedDiscriminator, TWO | {"num_class_embeds": 3}, lambda b: states(b, 3, 12, 24)),
     "mlp_d": (MLPDiscriminator, VECTORS, lambda b: states(b, 2) | {"noisier_sample": normal(b, 2)}),
 }
 # The last layer of a SAN is a layer, or made of the condition.
@@ -162,7 +163,8 @@ class TestOutputs:
 
     def test_shape(self, network, name):
         value = run(network, name)
-        logits = 2 * 3 * 9 if name.startswith("projected") else 1  # of its two heads
+        logits = 2 * 3 * 9 if name.startswith("projected") else 1  # of two heads
+        logits *= 2 if name == "projected_two_d" else 1
         shape = (logits,) if name.endswith("_d") else network.sample_shape
         assert value.shape == (4, *shape) and value.isfinite().all()
 

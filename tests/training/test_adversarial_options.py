@@ -11,6 +11,7 @@ from test_trainer import start, trainer  # noqa: F401
 from gan_diffusion.training import METHODS, AdaptiveAugmentation, Augmentation, DiffAugmentation, InsGenObjective
 from gan_diffusion.training.losses import ADVERSARIAL_LOSSES
 
+
 pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 

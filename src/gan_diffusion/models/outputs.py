@@ -34,11 +34,14 @@ class DiscriminatorOutput(BaseOutput):
         direction_logits (`torch.Tensor` of the shape of the logits, *optional*):
             With `last_layer="san"`: the logits again, with gradients for the last layer alone. Those of `logits` are
             for all others.
+        mean_logits (`torch.Tensor` of shape (B, 2), *optional*):
+            For a [`ProjectedDiscriminator`] with two frozen networks: the mean of each one's logits.
     """
 
     logits: Tensor
     features: Tensor | None = None
     direction_logits: Tensor | None = None
+    mean_logits: Tensor | None = None
 
     @classmethod
     def of(cls, logits: Tensor | tuple[Tensor, Tensor], features: Tensor | None = None) -> "DiscriminatorOutput":

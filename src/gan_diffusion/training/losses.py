@@ -167,6 +167,20 @@ ADVERSARIAL_LOSSES: dict[str, AdversarialLoss] = {
 }
 
 
+def inconsistency(mean_logits: Tensor) -> Tensor:
+    """
+    How far two discriminators are apart in what they say of the same images (HP-GAN, arXiv 2602.03039).
+
+    Args:
+        mean_logits (`torch.Tensor` of shape (B, 2)): The mean logit of each.
+
+    Returns:
+        `torch.Tensor` of shape (): the mean of the squared differences.
+    """
+    first, second = mean_logits.unbind(dim=1)
+    return F.mse_loss(first, second)
+
+
 def gradient_penalty(logits: Tensor, samples: Tensor) -> Tensor:
     """
     Mean over the batch of || d D / d sample ||^2 (Mescheder et al. 2018), without the factor gamma / 2.

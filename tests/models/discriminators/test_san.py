@@ -14,6 +14,7 @@ from gan_diffusion import (
     SPIGANDiscriminator,
     StyleGAN2Discriminator,
 )
+from gan_diffusion.conversion import export_stylegan2_discriminator
 from gan_diffusion.models.layers.sliced import SlicedConv2d, SlicedLinear, project_on, unit_length
 
 
@@ -142,6 +143,12 @@ class TestLayers:
         expected = (cosine * maps.float().norm(dim=1))[:, None]
         for output in project_on(maps, vectors):
             torch.testing.assert_close(output.float(), expected, rtol=tolerance, atol=3 * tolerance)
+
+
+def test_it_is_no_model_of_the_reference():
+    """Whose keys it may have, but not the last layer."""
+    with pytest.raises(ValueError, match="`last_layer` must be 'linear' for reference keys"):
+        export_stylegan2_discriminator(make_network("stylegan2_times", timestep_embedding="official"))
 
 
 def test_a_head_is_the_published_one_where_nothing_is_told():

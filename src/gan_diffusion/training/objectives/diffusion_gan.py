@@ -14,7 +14,7 @@ from ...data.batch import Batch
 from ...models.discriminators.diffused import ChannelNoise
 from ...schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
 from ..augmentation import AdaptiveAugmentation, Augmentation
-from ..losses import gradient_penalty, path_lengths
+from ..losses import gradient_penalty, inconsistency, path_lengths
 from .base import HalfStep, Objective, StepOutput, check_ranges, frozen, lazy, mean_of_processes, outputs_of
 
 
@@ -88,9 +88,13 @@ class DiffusionGANObjective(Objective):
         augmentation ([`~training.Augmentation`], *optional*): For images.
         noise_on (`str`, defaults to `"samples"`):
             "samples", or "features" for a discriminator with `feature_noise`, such as [`ProjectedDiscriminator`].
+        consistency_weight (`float`, defaults to 0.0):
+            Weight of the distance between what the two halves of a [`ProjectedDiscriminator`] with two frozen networks
+            say, in the losses of both players; 0 turns it off.
 
     Raises:
-        ValueError: If an argument is out of its range, the loss unknown, or the noise cannot be put there.
+        ValueError: If an argument is out of its range, the loss unknown, the noise cannot be put there, or there are
+            not two frozen networks where they are to be consistent.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class DiffusionGANObjective(Objective):
         adversarial_loss: str = "logistic",
         augmentation: Augmentation | None = None,
         noise_on: str = "samples",
+        consistency_weight: float = 0.0,
     ):
         check_ranges(
             ("r1_gamma", r1_gamma, 0, math.inf),
@@ -120,6 +125,7 @@ class DiffusionGANObjective(Objective):
             ("path_length_batch_shrink", path_length_batch_shrink, 1, math.inf),
             ("path_length_decay", path_length_decay, 0, 1),
             ("style_mixing_probability", style_mixing_probability, 0, 1),
+            ("consistency_weight", consistency_weight, 0, math.inf),
         )
         if scheduler.config.decision_threshold:
             raise ValueError(
@@ -130,6 +136,8 @@ class DiffusionGANObjective(Objective):
         self._follow_noise()
         self.noise_on = noise_on
         self._place_noise()
+        self.consistency_weight = consistency_weight
+        self._check_consistency()
         self.latent_dim = latent_dim
         self.r1_gamma = r1_gamma
         self.r1_interval = r1_interval
@@ -165,6 +173,15 @@ class DiffusionGANObjective(Objective):
         if self.adversarial_loss.is_relative:
             raise ValueError(
                 "`noise_on` must be 'samples' for a relative loss, whose pairs have one timestep, got 'features'."
+            )
+
+    def _check_consistency(self) -> None:
+        """Refuses a weight of what a discriminator without two frozen networks does not have."""
+        network = extract_model_from_parallel(self.discriminator)
+        if self.consistency_weight and getattr(network, "second_mixing", None) is None:
+            raise ValueError(
+                f"`consistency_weight` must be 0 for a discriminator without two frozen networks, got "
+                f"{self.consistency_weight}. Name two in the `feature_network` of a ProjectedDiscriminator, or leave it out."
             )
 
     @property
@@ -246,7 +263,11 @@ class DiffusionGANObjective(Objective):
         fake_output = self.discriminator(fake, draws.fake_timesteps, **batch.condition)
         real_output = self.discriminator(real, draws.real_timesteps, **batch.condition)
         self.scheduler.observe(self.adversarial_loss.real_margins(real_output.logits, fake_output.logits))
-        return self.adversarial_terms(real_output, fake_output)
+        terms = self.adversarial_terms(real_output, fake_output)
+        if self.consistency_weight:
+            distance = inconsistency(real_output.mean_logits) + inconsistency(fake_output.mean_logits)
+            terms["loss_d_consistency"] = self.consistency_weight * distance
+        return terms
 
     def gradient_penalty_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """R1 on the clean real samples and R2 on generated ones, times their interval. Arguments as above."""
@@ -282,11 +303,14 @@ class DiffusionGANObjective(Objective):
         fake = self._diffuse(fake, draws.fake_noise, draws.fake_timesteps)
         real_logits = None
         with frozen(self.discriminator) as discriminator:
-            fake_logits = discriminator(fake, draws.fake_timesteps, **batch.condition).logits
+            output = discriminator(fake, draws.fake_timesteps, **batch.condition)
             if self.adversarial_loss.is_relative:
                 real = self._diffuse_real(batch, draws)
                 real_logits = discriminator(real, draws.real_timesteps, **batch.condition).logits
-        return {"loss_g": self.adversarial_loss.generator_loss(fake_logits, real_logits)}
+        terms = {"loss_g": self.adversarial_loss.generator_loss(output.logits, real_logits)}
+        if self.consistency_weight:
+            terms["loss_g_consistency"] = self.consistency_weight * inconsistency(output.mean_logits)
+        return terms
 
     def path_length_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """Path-length regularisation on part of the batch, times its interval. Arguments as above."""
