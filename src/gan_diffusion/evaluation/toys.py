@@ -22,7 +22,7 @@ def measure_digits(samples: np.ndarray, real: np.ndarray) -> dict[str, str | int
         `dict[str, str | int | float]`: what was measured and its value.
     """
     scores = score_digits(samples[..., 0])
-    copies = memorization(*(torch.from_numpy(each).flatten(1) for each in (real, samples)))
+    copies = memorization(torch.from_numpy(real).flatten(1), torch.from_numpy(samples).flatten(1))
     sure = f"recognised with confidence {scores.confidence} by a classifier of real digits"
     return {
         f"share of {len(samples)} samples {sure}": f"{scores.recognised_share:.1%}",
