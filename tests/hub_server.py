@@ -4,15 +4,17 @@
 """
 A small Hub on this machine: the part of its HTTP API that pushing and loading models needs.
 
-Model repositories live in memory and have one branch, `main`; every commit can be read by its hash. Weights
-(`*.safetensors`) go through LFS and other files into the commit, as on the real Hub. The YAML of model cards is not
-checked, because the standard library has no parser for it.
+Model repositories live in memory; every commit can be read by its hash. Weights (`*.safetensors`) go through LFS and
+other files into the commit, as on the real Hub. The YAML of model cards is not checked, because the standard library
+has no parser for it. Names of `user` alone can be written to, others only get pull requests; a token may be made
+invalid, and requests may be made to fail.
 """
 
 import base64
 import hashlib
 import json
 import re
+import socket
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -57,23 +59,26 @@ class Repository:
     """Snapshots of a model repository, path to content, by commit hash in the order of their making."""
 
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    private: bool = False
+    branches: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         self.commit({".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n"})
 
     @property
     def head(self) -> str:
-        return next(reversed(self.commits))
+        return self.branches["main"]
 
-    def commit(self, files: dict[str, bytes]) -> str:
+    def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
         listing = sorted((path, object_id(path, content)) for path, content in files.items())
         commit = hashlib.sha1(json.dumps([len(self.commits), listing]).encode()).hexdigest()
         self.commits[commit] = files
+        self.branches[branch] = commit
         return commit
 
     def resolve(self, revision: str) -> str:
         """Commit hash of a revision."""
-        revision = self.head if revision == "main" else revision
+        revision = self.branches.get(revision, revision)
         if revision not in self.commits:
             raise not_found("RevisionNotFound")
         return revision
@@ -88,6 +93,8 @@ class HubServer:
         repositories: By name.
         requests: "METHOD /path" of every request so far.
         unknown_requests: Those outside the API that is spoken here.
+        faults: Patterns of "METHOD /path"; such requests fail with a status, or with 0 after half of their body.
+        expired_tokens: Tokens that are refused.
     """
 
     def __init__(self):
@@ -95,6 +102,8 @@ class HubServer:
         self.requests: list[str] = []
         self.unknown_requests: list[str] = []
         self.lfs_objects: dict[str, bytes] = {}
+        self.faults: dict[str, int] = {}
+        self.expired_tokens: set[str] = set()
         self.lock = threading.Lock()
 
     def __enter__(self) -> "HubServer":
@@ -132,10 +141,20 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         self.query = parse_qs(url.query)
         # Clients quote slashes inside a revision.
-        path, self.body = url.path, self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path, length = url.path, int(self.headers.get("Content-Length", 0))
+        faults = self.hub.faults.items()
+        fault = next((status for pattern, status in faults if re.fullmatch(pattern, f"{self.command} {path}")), None)
+        if fault == 0:
+            self.rfile.read(length // 2)
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.hub.requests.append(f"{self.command} {path}")
+            return
+        self.body = self.rfile.read(length)
         with self.hub.lock:
             self.hub.requests.append(f"{self.command} {path}")
             try:
+                if fault is not None:
+                    raise HubError(fault, "This request was made to fail")
                 for methods, pattern, answer in _ROUTES:
                     match = re.fullmatch(pattern, path)
                     if match and self.command in methods.split():
@@ -163,30 +182,47 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def require_token(self) -> None:
-        if not self.headers.get("Authorization", "").startswith("Bearer "):
+        kind, _, token = self.headers.get("Authorization", "").partition(" ")
+        if kind != "Bearer" or token in self.hub.expired_tokens:
             raise HubError(401, "Invalid credentials in Authorization header")
+
+    def require_write(self, name: str) -> None:
+        self.require_token()
+        if not name.startswith("user/"):
+            raise HubError(403, f"You don't have the rights to write to {name}")
+
+    def require_commit(self, name: str) -> None:
+        """Anybody with a token may open a pull request."""
+        self.require_token() if "create_pr" in self.query else self.require_write(name)
 
     # Each answer returns a body, bytes or something for JSON, and headers.
 
     def create(self):
-        self.require_token()
         request = json.loads(self.body)
         if request.get("type", "model") != "model":
             raise HubError(400, "This server holds models only.")
         name = f"{request.get('organization') or 'user'}/{request['name']}"
+        self.require_write(name)
         url = f"{self.hub.url}/{name}"
         if name in self.hub.repositories:
             raise HubError(409, "You already created this model repo", url=url)
-        self.hub.repositories[name] = Repository()
+        self.hub.repositories[name] = Repository(private=request.get("visibility") == "private")
         return {"url": url, "name": name}, {}
 
     def validate_card(self):
         return {"errors": [], "warnings": []}, {}
 
+    def auth_check(self, name):
+        self.require_token()
+        self.hub.repository(name)
+        self.require_write(name)
+        return {}, {}
+
     def info(self, name, revision="main"):
-        commit = self.hub.repository(name).resolve(revision)
+        repository = self.hub.repository(name)
+        commit, private = repository.resolve(revision), repository.private
         siblings = [{"rfilename": path} for path in sorted(self.hub.files(name, commit))]
-        return {"id": name, "modelId": name, "sha": commit, "private": False, "tags": [], "siblings": siblings}, {}
+        return {"id": name, "modelId": name, "sha": commit, "private": private, "tags": [], "siblings": siblings}, {}
 
     def tree(self, name, revision):
         if self.query.get("recursive", ["false"])[0].lower() != "true":
@@ -200,8 +236,16 @@ class _Handler(BaseHTTPRequestHandler):
             entries.append(entry)
         return entries, {}
 
+    def make_branch(self, name, revision):
+        self.require_write(name)
+        repository = self.hub.repository(name)
+        if revision in repository.branches:
+            raise HubError(409, "Reference already exists")
+        repository.branches[revision] = repository.head
+        return {}, {}
+
     def preupload(self, name, revision):
-        self.require_token()
+        self.require_commit(name)
         known = self.hub.files(name, revision)
         files = []
         for path in (file["path"] for file in json.loads(self.body)["files"]):
@@ -212,7 +256,7 @@ class _Handler(BaseHTTPRequestHandler):
         return {"files": files}, {}
 
     def lfs_batch(self, name):
-        self.require_token()
+        self.require_token()  # It does not say whether this is for a pull request.
         self.hub.repository(name)
         objects = []
         for item in json.loads(self.body)["objects"]:
@@ -229,11 +273,14 @@ class _Handler(BaseHTTPRequestHandler):
         return b"", {}
 
     def commit(self, name, revision):
-        self.require_token()
+        self.require_commit(name)
+        repository = self.hub.repository(name)
+        if revision not in repository.branches:
+            raise not_found("RevisionNotFound")
         files = dict(self.hub.files(name, revision))
         for item in map(json.loads, self.body.splitlines()):
             key, value = item["key"], item["value"]
-            if key == "header" and value.get("parentCommit") not in (None, self.hub.repository(name).head):
+            if key == "header" and value.get("parentCommit") not in (None, repository.resolve(revision)):
                 raise HubError(412, "A commit has happened since. Please refresh and try again.")
             if key == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
@@ -246,8 +293,13 @@ class _Handler(BaseHTTPRequestHandler):
             elif key == "deletedFolder":
                 folder = value["path"].rstrip("/") + "/"
                 files = {path: content for path, content in files.items() if not path.startswith(folder)}
-        commit = self.hub.repository(name).commit(files)
-        return {"commitOid": commit, "commitUrl": f"{self.hub.url}/{name}/commit/{commit}", "success": True}, {}
+        answer = {"success": True}
+        if "create_pr" in self.query:
+            number = 1 + sum(branch.startswith("refs/pr/") for branch in repository.branches)
+            revision = f"refs/pr/{number}"
+            answer["pullRequestUrl"] = f"{self.hub.url}/{name}/discussions/{number}"
+        commit = repository.commit(files, revision)
+        return answer | {"commitOid": commit, "commitUrl": f"{self.hub.url}/{name}/commit/{commit}"}, {}
 
     def download(self, name, revision, path):
         commit = self.hub.repository(name).resolve(revision)
@@ -268,9 +320,11 @@ _ROUTES = [
     ("POST", "/api/repos/create", _Handler.create),
     ("POST", "/api/validate-yaml", _Handler.validate_card),
     ("GET", "/api/agent-harnesses", _Handler.agent_harnesses),
-    ("GET", f"/api/models/{_NAME}", _Handler.info),
+    ("GET", r"/api/models/(?P<name>[\w.-]+(/[\w.-]+)?)", _Handler.info),
+    ("GET", f"/api/models/{_NAME}/auth-check/write", _Handler.auth_check),
     ("GET", f"/api/models/{_NAME}/revision/{_REVISION}", _Handler.info),
     ("GET", f"/api/models/{_NAME}/tree/{_REVISION}", _Handler.tree),
+    ("POST", f"/api/models/{_NAME}/branch/{_REVISION}", _Handler.make_branch),
     ("POST", f"/api/models/{_NAME}/preupload/{_REVISION}", _Handler.preupload),
     ("POST", f"/api/models/{_NAME}/commit/{_REVISION}", _Handler.commit),
     ("POST", rf"/{_NAME}\.git/info/lfs/objects/batch", _Handler.lfs_batch),

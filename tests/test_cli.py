@@ -1,11 +1,19 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
+import platform
+import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import pytest
+import torch
+import yaml
 
+import gan_diffusion
 from gan_diffusion.cli import main
+from gan_diffusion.environment import describe_environment
+from gan_diffusion.recipes import Recipe, list_recipes
 
 
 def ended(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -38,6 +46,12 @@ def test_training_starts_from_the_command():
         (["evaluate"], "the following arguments are required: pipeline"),
         (["evaluate", "nowhere", "--dataset_name", "digits"], "nowhere"),
         (["export", "nowhere", "--output_dir", "x", "--fast"], "unrecognized arguments: --fast"),
+        (["env", "--fast"], "unrecognized arguments: --fast"),
+        (["sample"], "the following arguments are required: model"),
+        (["push", "nowhere"], "the following arguments are required: repo_id"),
+        (["push", "nowhere", "model"], "`folder` must be that of a whole saved pipeline"),
+        (["recipes", "nope"], "`recipe` must be one of ['ddgan-celebahq-256', 'ddgan-cifar10', "),
+        (["recipes", "ddgan-digits", "--fast"], "unrecognized arguments: --fast"),
         (["convert"], "the following arguments are required: file, --output_dir"),
         (["convert", "nowhere", "--output_dir", "x"], "`path` must be a file, got nowhere"),
         (["convert", "nowhere", "--output_dir", "x", "--fast"], "unrecognized arguments: --fast"),
@@ -51,7 +65,8 @@ def test_mistakes_end_in_a_short_message(capsys, arguments, message):
 
 def test_help_lists_commands_methods_and_examples(capsys):
     status, text, _ = ended(capsys, "--help")
-    assert status == 0 and all(command in text for command in ("train", "export", "evaluate", "convert"))
+    commands = ("train", "export", "sample", "evaluate", "convert", "push", "recipes", "env")
+    assert status == 0 and all(f"  {command} " in text for command in commands)
     assert "gan-diffusion train ddgan --recipe ddgan-digits" in text
     _, text, _ = ended(capsys, "train", "--help")
     assert all(method in text for method in ("ddgan", "diffusion-gan", "spi-gan"))
@@ -70,3 +85,59 @@ def test_a_mistake_in_the_data_ends_in_one_line(tmp_path):
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert result.stderr.splitlines()[-1].startswith("gan-diffusion train ddgan: error: `train_data_dir` must hold")
     assert "Traceback" in (tmp_path / "run" / "run.log").read_text()
+
+
+def test_recipes_are_listed(capsys):
+    main(["recipes"])
+    text = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line[:1].strip()}
+    assert set(list_recipes()) < rows.keys()
+    # Parameters of the published networks.
+    assert rows["ddgan-cifar10"] == ["ddgan", "uoft-cs/cifar10", "3x32x32", "48,432,515"]
+    assert rows["diffusion-stylegan2-ffhq-1024"] == [
+        "diffusion-gan",
+        "marcosv/ffhq-dataset",
+        "3x1024x1024",
+        "30,370,060",
+    ]
+    assert rows["diffusion-stylegan2-stl10-64"][:3] == ["diffusion-gan", "your", "own"]
+    assert rows["spi-gan-gaussians-25"][:3] == ["spi-gan", "gaussians-25", "2"]
+    for name in list_recipes():
+        assert f"\n    {Recipe.load(name).notes.splitlines()[0]}\n" in text
+
+
+@pytest.mark.parametrize("place", ["name", "folder"])
+def test_a_recipe_is_shown_whole(capsys, tmp_path, place):
+    recipe = Recipe.load("spi-gan-cifar10")
+    if place == "folder":
+        shutil.copytree(recipe.path, tmp_path / "mine")
+    main(["recipes", recipe.name if place == "name" else str(tmp_path / "mine")])
+    text = capsys.readouterr().out
+    assert recipe.notes in text
+    settings = yaml.safe_load(text.partition(recipe.notes)[2].rpartition("\n\n")[0])
+    assert settings["training"] == recipe.training
+    assert all(settings[part] == recipe.config(part) for part in ("generator", "discriminator", "scheduler"))
+    source = "spi-gan-cifar10" if place == "name" else tmp_path / "mine"
+    assert text.splitlines()[-1] == f"gan-diffusion train spi-gan --recipe {source} --output_dir FOLDER"
+
+
+def test_the_environment_is_told(capsys):
+    main(["env"])
+    told = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert list(told) == [
+        "gan_diffusion", "torch", "diffusers", "transformers", "accelerate", "triton", "huggingface_hub", "datasets",
+        "python", "system", "devices",
+    ]  # fmt: skip
+    assert told["torch"] == torch.__version__ and told["python"] == platform.python_version()
+    assert told["gan_diffusion"] == gan_diffusion.__version__ and told["devices"].startswith("CPU ")
+
+
+def test_the_environment_is_told_without_a_package(monkeypatch):
+    def version(name: str) -> str:
+        if name == "triton":
+            raise PackageNotFoundError
+        return "1.0"
+
+    monkeypatch.setattr("gan_diffusion.environment.version", version)
+    told = describe_environment()
+    assert told["triton"] == "not installed" and told["torch"] == "1.0"

@@ -22,14 +22,21 @@ SOURCE = ROOT / "src" / "gan_diffusion"
 # What each part may import from the package, besides itself: parts of lower floors, or of its own floor without a
 # circle.
 FLOORS = (
-    {"registry": set(), "options": set(), "kernels": set(), "storage": set(), "configs": {"storage"}},
+    {
+        "registry": set(),
+        "options": set(),
+        "kernels": set(),
+        "storage": set(),
+        "configs": {"storage"},
+        "environment": set(),
+    },
     {
         "schedulers": {"kernels", "storage", "configs"},
         "models": {"kernels", "storage", "configs", "schedulers"},
         "data": {"options", "kernels", "storage"},
         "metrics": {"models"},
     },
-    {"pipelines": {"registry", "storage", "configs", "schedulers", "models"}},
+    {"pipelines": {"registry", "options", "storage", "configs", "schedulers", "models"}},
     {"recipes": {"registry", "storage"}, "publishing": {"storage", "recipes"}},
     {
         "training": {
@@ -47,7 +54,7 @@ FLOORS = (
         "evaluation": {"options", "storage", "data", "metrics", "pipelines", "publishing"},
         "conversion": {"schedulers", "models", "pipelines", "recipes", "publishing"},
     },
-    {"cli": {"training", "evaluation", "conversion"}},
+    {"cli": {"environment", "pipelines", "publishing", "training", "evaluation", "conversion"}},
 )
 # The package itself is its public list, for which it needs the registry; the rest it names for type checkers alone.
 ALLOWED = {part: allowed for floor in FLOORS for part, allowed in floor.items()} | {
@@ -166,21 +173,41 @@ def test_the_wheel_holds_the_package_and_every_recipe_and_nothing_else(wheel):
     assert names == modules | recipes | weights | {"gan_diffusion/py.typed"}
 
 
-def test_recipes_are_found_where_pip_puts_the_package(wheel, tmp_path):
-    target = tmp_path / "target"
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    """The folder that holds the package as pip unpacks it."""
+    target = tmp_path_factory.mktemp("installed") / "target"
     install = [sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--target", str(target), str(wheel)]
     subprocess.run(install, check=True, capture_output=True)
+    return target
+
+
+def run_installed(installed: Path, tmp_path: Path, *arguments: str) -> str:
+    """Output of Python with that package, in a folder away from the checkout."""
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    return done.stdout
+
+
+def test_recipes_are_found_where_pip_puts_the_package(installed, tmp_path):
     script = (
         "import json; from gan_diffusion.recipes import Recipe, list_recipes; names = list_recipes(); "
         "print(json.dumps([(name, str(Recipe.load(name).path)) for name in names]))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(target)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=tmp_path, env=environment
-    )
-    found = dict(json.loads(done.stdout))
+    found = dict(json.loads(run_installed(installed, tmp_path, "-c", script)))
     assert set(found) == {file.parent.name for file in (ROOT / "pipelines").glob("*/training.yaml")}
-    assert all(Path(path) == target / "gan_diffusion" / "_recipes" / name for name, path in found.items())
+    assert all(Path(path) == installed / "gan_diffusion" / "_recipes" / name for name, path in found.items())
+
+
+def test_the_command_finds_recipes_where_pip_puts_the_package(installed, tmp_path):
+    script = (
+        "from gan_diffusion.cli import main; main(['recipes', 'ddgan-digits']); "
+        "main(['train', 'ddgan', '--recipe', 'ddgan-digits', '--help'])"
+    )
+    shown = run_installed(installed, tmp_path, "-c", script)
+    assert f"Files: {installed / 'gan_diffusion' / '_recipes' / 'ddgan-digits'}\n" in shown
+    assert "(default: 1700)" in shown
 
 
 def test_the_version_is_one(wheel):

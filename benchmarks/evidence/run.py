@@ -7,7 +7,8 @@ Repeats one of the measurements of docs/benchmarks.md: prepares the data, trains
     python benchmarks/evidence/run.py NAME [--threads 2]
 
 NAME is an entry of benchmarks/evidence/runs.yaml. The run is in `runs/evidence/NAME`; the same command continues one
-that was stopped. Numbers and samples are written to `benchmarks/evidence/results/NAME.json` and `NAME.png`.
+that was stopped. An entry with `model_of` measures the model of another entry, which must have been run. Numbers and
+samples are written to `benchmarks/evidence/results/NAME.json` and `NAME.png`.
 """
 
 import argparse
@@ -64,17 +65,19 @@ def recipe_of(entry: dict[str, Any], folder: Path) -> str:
     return str(copy)
 
 
-def commands(name: str, entry: dict[str, Any]) -> list[list[str]]:
+def commands(entry: dict[str, Any], folder: Path) -> dict[str, list[str]]:
     """What is typed to train and to evaluate."""
-    folder, data = RUNS / name, ["--train_data_dir", str(DATA / entry["data"])]
-    if entry["method"] == "unet":
-        train = [str(HERE / "unet.py"), "train", str(folder), *data, *as_options(entry["options"])]
-        evaluate = [str(HERE / "unet.py"), "evaluate", str(folder), *data, *as_options(entry["evaluate"])]
-        return [train, evaluate]
-    package = ["-m", "gan_diffusion"]
-    train = [*package, "train", entry["method"], "--recipe", recipe_of(entry, folder), "--output_dir", str(folder)]
-    evaluate = [*package, "evaluate", str(folder), *data, *as_options(entry["evaluate"])]
-    return [[*train, *data, *as_options(entry["options"])], evaluate]
+    data, typed = ["--train_data_dir", str(DATA / entry["data"])], {}
+    unet, package = [str(HERE / "unet.py")], ["-m", "gan_diffusion"]
+    if "options" in entry:
+        if entry["method"] == "unet":
+            train = [*unet, "train", str(folder)]
+        else:
+            train = [*package, "train", entry["method"], "--recipe", recipe_of(entry, folder)]
+            train += ["--output_dir", str(folder)]
+        typed["train"] = [*train, *data, *as_options(entry["options"])]
+    evaluate = [*(unet if entry["method"] == "unet" else package), "evaluate", str(folder)]
+    return typed | {"evaluate": [*evaluate, *data, *as_options(entry["evaluate"])]}
 
 
 def num_weights(folder: Path) -> dict[str, int]:
@@ -108,13 +111,18 @@ def main() -> None:
     parser.add_argument("name", choices=entries())
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     arguments = parser.parse_args()
-    entry, folder = entries()[arguments.name], RUNS / arguments.name
+    runs = entries()
+    entry = runs[arguments.name]
+    folder = RUNS / entry.get("model_of", arguments.name)
     folder.mkdir(parents=True, exist_ok=True)
     if not (DATA / entry["data"] / "train.parquet").is_file():
         subprocess.run([sys.executable, HERE / "data.py", entry["data"]], check=True)
     environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads), "ACCELERATE_USE_CPU": "true"}
     facts = {"name": arguments.name, **entry, "threads": arguments.threads, "CPU minutes": {}}
-    for step, command in zip(("train", "evaluate"), commands(arguments.name, entry), strict=True):
+    if "model_of" in entry:
+        # Of a training that is measured twice, the minutes are those of its own result.
+        facts["CPU minutes"] = json.loads((RESULTS / f"{entry['model_of']}.json").read_text())["CPU minutes"]
+    for step, command in commands(entry, folder).items():
         before = cpu_minutes()
         subprocess.run([sys.executable, *command], check=True, env=environment)
         facts["CPU minutes"][step] = round(cpu_minutes() - before, 1)

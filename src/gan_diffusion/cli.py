@@ -7,19 +7,34 @@ import argparse
 from collections.abc import Sequence
 
 from .conversion import run_conversion
+from .environment import describe_environment
 from .evaluation import run_evaluation
+from .pipelines.command import run_sampling
+from .publishing import run_push
 from .training import METHODS, export_checkpoint, train
+from .training.listing import run_recipes
 
 
 _EXAMPLES = """\
 examples:
+  gan-diffusion recipes
   gan-diffusion train ddgan --recipe ddgan-digits --output_dir runs/digits
   gan-diffusion train ddgan --recipe ddgan-cifar10 --help
   gan-diffusion train ddgan --recipe runs/digits/run.yaml --output_dir runs/again
   gan-diffusion export runs/digits/checkpoint-500 --output_dir runs/early
+  gan-diffusion sample runs/digits --num_images 64 --output_dir digits
   gan-diffusion evaluate runs/digits --dataset_name digits
   gan-diffusion convert netG_1200.pth --preset ddgan-cifar10 --output_dir converted
+  gan-diffusion push runs/digits my-digits
 """
+# The commands that read their own options, each with its line in `--help`.
+_COMMANDS = {
+    "sample": (run_sampling, "draw images from a pipeline"),
+    "evaluate": (run_evaluation, "measure a pipeline against real data"),
+    "convert": (run_conversion, "make a pipeline of a checkpoint of the authors' code"),
+    "push": (run_push, "publish a pipeline on the Hub"),
+    "recipes": (run_recipes, "list the recipes, or show one"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,32 +44,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     Args:
         argv (`Sequence[str]`, *optional*): Instead of `sys.argv[1:]`.
     """
-    parser, export = _parser()
+    parser, parsers = _parser()
     arguments, options = parser.parse_known_args(argv)
     if arguments.command == "train":
         train(arguments.method, options, prog=f"gan-diffusion train {arguments.method}")
         return
-    if arguments.command == "evaluate":
-        run_evaluation(options, prog="gan-diffusion evaluate")
-        return
-    if arguments.command == "convert":
-        run_conversion(options, prog="gan-diffusion convert")
+    if arguments.command in _COMMANDS:
+        run, _ = _COMMANDS[arguments.command]
+        run(options, prog=f"gan-diffusion {arguments.command}")
         return
     if options:
-        export.error(f"unrecognized arguments: {' '.join(options)}")
+        parsers[arguments.command].error(f"unrecognized arguments: {' '.join(options)}")
+    if arguments.command == "env":
+        print(*(f"{name}: {value}" for name, value in describe_environment().items()), sep="\n")
+        return
     try:
         export_checkpoint(arguments.checkpoint, arguments.output_dir)
     except (OSError, ValueError) as error:
-        export.error(str(error))
+        parsers["export"].error(str(error))
     print(f"Saved the pipeline in {arguments.output_dir}")
 
 
-def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """The parser of the command, and that of `export`."""
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser of the command, and those of its commands."""
     parser = argparse.ArgumentParser(
         prog="gan-diffusion",
-        usage="gan-diffusion {train,export,evaluate,convert} ...; --help explains them",
-        description="Trains diffusion GANs, saves pipelines from checkpoints, measures them, and converts others' checkpoints.",
+        usage=f"gan-diffusion {{{','.join(('train', 'export', *_COMMANDS, 'env'))}}} ...; --help explains them",
+        description="Trains diffusion GANs, draws images from them, measures them, publishes them, and converts others' "
+        "checkpoints.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -81,8 +98,7 @@ def _parser() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
     )
     export.add_argument("checkpoint", help="Folder of the checkpoint, in the folder of its run.")
     export.add_argument("--output_dir", required=True, help="Folder for the pipeline.")
-    commands.add_parser("evaluate", help="measure a pipeline against real data", add_help=False, allow_abbrev=False)
-    commands.add_parser(
-        "convert", help="make a pipeline of a checkpoint of the authors' code", add_help=False, allow_abbrev=False
-    )
-    return parser, export
+    for name, (_, description) in _COMMANDS.items():
+        commands.add_parser(name, help=description, add_help=False, allow_abbrev=False)
+    commands.add_parser("env", prog="gan-diffusion env", help="print versions and devices", allow_abbrev=False)
+    return parser, commands.choices

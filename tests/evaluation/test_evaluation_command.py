@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from gan_diffusion.evaluation import run_evaluation
 from gan_diffusion.evaluation.pictures import SHARES, show_shares
+from gan_diffusion.evaluation.toys import measure_digits
 
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "pipelines"))
@@ -78,6 +80,23 @@ def test_digits_have_a_classifier_of_their_own(pipeline, tmp_path):
     assert any("recognised with confidence 0.9" in name for name in measured)
     assert json.loads((output / "evaluation.json").read_text()) == measured
     assert (output / "samples.png").is_file()
+
+
+def test_digits_of_a_class_conditional_pipeline_are_drawn_with_classes(tmp_path):
+    make_spi_gan(num_class_embeds=10).save_pretrained(tmp_path / "model")
+    measured = run_evaluation([str(tmp_path / "model"), "--dataset_name", "digits", "--num_samples", "20"])
+    assert any("recognised with confidence 0.9" in name for name in measured)
+
+
+def test_copies_of_digits_are_recognised_and_called_copies():
+    pixels, labels = load_digits(return_X_y=True)
+    real = pixels.reshape(-1, 8, 8, 1) / 16
+    # Copies of the digits 0 and 1 are of two classes, and as far from the real ones as copies are.
+    measured = measure_digits(real[labels < 2], real)
+    recognised, _, classes, shares, distance = list(measured.values())[:5]
+    assert float(str(recognised).rstrip("%")) > 90 and classes == "2 of 10" and distance == 0
+    smallest, largest = (float(share.rstrip("%")) for share in str(shares).split(" and "))
+    assert smallest == 0 and largest == pytest.approx(50, abs=3)
 
 
 def test_images_need_a_network(pipeline, pictures, capsys):

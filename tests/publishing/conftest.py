@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import HubServer
+from huggingface_hub import constants
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +49,29 @@ def run_with_hub(hub, tmp_path_factory) -> Callable[..., dict]:
         return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+@pytest.fixture
+def hub_here(hub, monkeypatch, tmp_path) -> HubServer:
+    """The same Hub for this process, empty again, with the token "hf_secret". Waiting before a retry takes no time."""
+    hub.repositories.clear()
+    hub.lfs_objects.clear()
+    hub.requests.clear()
+    hub.faults.clear()
+    hub.expired_tokens.clear()
+    settings = {
+        "ENDPOINT": hub.url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_XET": True,
+        "HF_HUB_CACHE": str(tmp_path / "hub_cache"),
+        "HF_TOKEN_PATH": str(tmp_path / "token"),
+    }
+    for name, value in settings.items():
+        monkeypatch.setattr(constants, name, value)
+    # Functions of the client that were made when it was imported.
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", hub.url)
+    monkeypatch.setattr("huggingface_hub.utils._http.time.sleep", lambda seconds: None)
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return hub

@@ -2,40 +2,37 @@
 # SPDX-License-Identifier: Apache-2.0
 """A training can start from a model on the Hub, with or without discriminator."""
 
-SCRIPT = """
-import json, sys
+import pytest
 import torch
 from huggingface_hub import HfApi
+
 from gan_diffusion import DDGANPipeline, DDGANScheduler, MLPDiscriminator, MLPGenerator
 from gan_diffusion.training import load_pretrained
 
-folder, name = sys.argv[1:]
-generator, discriminator = (kind(hidden_dim=8, num_class_embeds=2) for kind in (MLPGenerator, MLPDiscriminator))
-DDGANPipeline(generator, DDGANScheduler(2), id2label={0: "a", 1: "b"}).save_pretrained(folder)
-HfApi().create_repo(name)
-HfApi().upload_folder(repo_id=name, folder_path=folder)
-result = {}
-for part in ("without", "with"):
-    if part == "with":
-        discriminator.save_pretrained(folder + "/discriminator")
-        HfApi().upload_folder(repo_id=name, folder_path=folder)
-    fresh = {"generator": MLPGenerator(hidden_dim=8, num_class_embeds=2),
-             "discriminator": MLPDiscriminator(hidden_dim=8, num_class_embeds=2)}
-    account, _ = load_pretrained(name, fresh, ["a", "b"])
-    equal = [all(torch.equal(v, fresh[k].state_dict()[n]) for n, v in network.state_dict().items())
-             for k, network in (("generator", generator), ("discriminator", discriminator))]
-    result[part] = {"name": account["name"], "equal": equal, "new": len(account["discriminator"]["new"])}
-try:
-    load_pretrained("someone/nothing", fresh)
-except ValueError as error:
-    result["missing"] = str(error)
-print(json.dumps(result))
-"""
+
+CLASSES = {"generator": MLPGenerator, "discriminator": MLPDiscriminator}
 
 
-def test_a_model_on_the_hub_is_a_start(run_with_hub, tmp_path):
-    result = run_with_hub(SCRIPT, tmp_path / "model", "someone/start")
-    assert result["without"]["name"] == result["with"]["name"] == "someone/start"
-    assert result["without"]["equal"] == [True, False] and result["without"]["new"] > 0
-    assert result["with"]["equal"] == [True, True] and result["with"]["new"] == 0
-    assert result["missing"].startswith("`pretrained` must be the folder or the Hub name of a saved pipeline")
+def make_networks() -> dict:
+    return {part: kind(hidden_dim=8, num_class_embeds=2) for part, kind in CLASSES.items()}
+
+
+def test_a_model_on_the_hub_is_a_start(hub_here, tmp_path):
+    saved, equal, new = make_networks(), [], []
+    pipeline = DDGANPipeline(saved["generator"], DDGANScheduler(2), id2label={0: "a", 1: "b"})
+    pipeline.save_pretrained(tmp_path / "model")
+    HfApi().create_repo("user/start")
+    for has_discriminator in (False, True):
+        if has_discriminator:
+            saved["discriminator"].save_pretrained(tmp_path / "model" / "discriminator")
+        HfApi().upload_folder(repo_id="user/start", folder_path=tmp_path / "model")
+        fresh = make_networks()
+        account, _ = load_pretrained("user/start", fresh, ["a", "b"])
+        assert account["name"] == "user/start"
+        new.append(len(account["discriminator"]["new"]))
+        for part, network in saved.items():
+            found = fresh[part].state_dict()
+            equal.append(all(torch.equal(value, found[name]) for name, value in network.state_dict().items()))
+    assert equal == [True, False, True, True] and new[0] > 0 and new[1] == 0
+    with pytest.raises(ValueError, match="^`pretrained` must be the folder or the Hub name of a saved pipeline"):
+        load_pretrained("someone/nothing", fresh)

@@ -27,7 +27,7 @@ from ..pipelines import load_pipeline
 from ..publishing import find_revision, push_measurements, record_measurements
 from ..storage.writing import write_text
 from .arguments import EvaluationArguments
-from .images import evaluate
+from .images import draw_labels, evaluate
 from .pictures import show_images, show_points, show_shares
 from .reference import read_pixels, to_pixels
 from .results import to_results
@@ -164,22 +164,28 @@ def _evaluate_toy(
     processes = PartialState().num_processes
     if processes > 1:
         raise ValueError(f"`num_processes` must be 1 for {name} without `--features`, got {processes}.")
-    pipeline(1, **steps, output_type="np")  # The first call sets things up.
+    labels = draw_labels(pipeline, data, options.num_samples, options.seed)
+
+    def draw(first: int, count: int, generator: torch.Generator | None) -> np.ndarray:
+        condition = {} if labels is None else {"class_labels": labels[first : first + count]}
+        return pipeline(count, **condition, **steps, generator=generator, output_type="np").images
+
+    draw(0, 1, None)  # The first call sets things up.
     generator, batches = torch.Generator().manual_seed(options.seed), []
     start = time.perf_counter()
     for first in range(0, options.num_samples, options.batch_size):
         count = min(options.batch_size, options.num_samples - first)
-        batches.append(pipeline(count, **steps, generator=generator, output_type="np").images)
+        batches.append(draw(first, count, generator))
     speed, samples = options.num_samples / (time.perf_counter() - start), np.concatenate(batches)
     evaluations = f"{pipeline.num_timesteps} evaluation{'s' if pipeline.num_timesteps > 1 else ''}"
+    real = data.__getitems__(list(range(len(data))))["samples"]
     if name == "digits":
-        measured = measure_digits(samples)
+        measured = measure_digits(samples, real.permute(0, 2, 3, 1).numpy() / 2 + 0.5)
         images = to_pixels(torch.from_numpy(samples[:100]).permute(0, 3, 1, 2) * 2 - 1)
         show_images(images, read_pixels(data, list(range(min(len(images), len(data))))), folder / "samples.png")
     else:
         measured = measure_gaussians(samples)
-        real = data.__getitems__(list(range(min(len(samples), len(data)))))["samples"]
-        show_points(samples, real.numpy(), folder / "samples.png")
+        show_points(samples, real[: len(samples)].numpy(), folder / "samples.png")
     timing = {f"sampling speed, {evaluations}, batch {options.batch_size} (samples per second)": round(speed, 1)}
     measured = timing | measured
     write_text(folder / _JSON, json.dumps(measured, indent=2) + "\n")

@@ -175,7 +175,7 @@ def evaluate(
         raise ValueError(
             f"`num_samples` and the data must be at least {MIN_IMAGES} images, got {num_samples} and {len(data)}."
         )
-    labels = _labels(pipeline, data, num_samples, seed)
+    labels = draw_labels(pipeline, data, num_samples, seed)
     reference = reference or real_reference(data, network, seed, cache_dir)
     pipeline.set_progress_bar_config(disable=True)
     parts = gather_object([_draw(pipeline, network, num_samples, batch_size, seed, labels, options)])
@@ -205,8 +205,22 @@ def _warn_once(text: str) -> None:
     logger.warning("%s", text)
 
 
-def _labels(pipeline: Any, data: Samples, num_samples: int, seed: int) -> torch.Tensor | None:
-    """Classes as often as the data has them, in random order."""
+def draw_labels(pipeline: Any, data: Samples, num_samples: int, seed: int) -> torch.Tensor | None:
+    """
+    Classes for the samples of a class-conditional pipeline, as often as the data has them, in random order.
+
+    Args:
+        pipeline ([`GANDiffusionPipeline`]): The pipeline.
+        data ([`Samples`]): The real data.
+        num_samples (`int`): N.
+        seed (`int`): The same seed gives the same classes.
+
+    Returns:
+        `torch.Tensor` of shape (N,), or `None` for a pipeline without classes.
+
+    Raises:
+        ValueError: If the pipeline needs classes and the data has none.
+    """
     if pipeline.generator.config.get("num_class_embeds") is None:
         return None
     if data.num_classes is None:

@@ -7,20 +7,22 @@ import numpy as np
 import torch
 
 from ..data.toy import GRID_STD, gaussian_grid_centers
-from ..metrics import mode_coverage, score_digits
+from ..metrics import memorization, mode_coverage, score_digits
 
 
-def measure_digits(samples: np.ndarray) -> dict[str, str | int | float]:
+def measure_digits(samples: np.ndarray, real: np.ndarray) -> dict[str, str | int | float]:
     """
-    Whether a classifier of real digits recognises samples.
+    Whether a classifier of real digits recognises samples, and whether they are copies.
 
     Args:
         samples (`np.ndarray` of shape (N, 8, 8, 1)): In [0, 1].
+        real (`np.ndarray` of shape (M, 8, 8, 1)): The digits of the training, in [0, 1].
 
     Returns:
         `dict[str, str | int | float]`: what was measured and its value.
     """
     scores = score_digits(samples[..., 0])
+    copies = memorization(torch.from_numpy(real).flatten(1), torch.from_numpy(samples).flatten(1))
     sure = f"recognised with confidence {scores.confidence} by a classifier of real digits"
     return {
         f"share of {len(samples)} samples {sure}": f"{scores.recognised_share:.1%}",
@@ -28,6 +30,12 @@ def measure_digits(samples: np.ndarray) -> dict[str, str | int | float]:
             f"{scores.real_recognised_share:.1%}"
         ),
         "classes among the recognised samples": f"{scores.num_classes} of 10",
+        "shares of the rarest and the most frequent class (even: 10.0%)": (
+            f"{min(scores.class_shares):.1%} and {max(scores.class_shares):.1%}"
+        ),
+        "distance to the nearest real digit, relative to real ones (1: new digits, 0: copies)": round(
+            copies.distance_ratio, 3
+        ),
     }
 
 

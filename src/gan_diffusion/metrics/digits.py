@@ -16,6 +16,7 @@ class DigitScores:
     Args:
         recognised_share (`float`): Share of the samples whose most likely class has at least the asked confidence.
         num_classes (`int`): How many of the ten classes appear among the recognised samples.
+        class_shares (`tuple[float, ...]`): Share of each class, 0 to 9, among the recognised samples.
         real_recognised_share (`float`): The same share of real digits that the classifier has not seen, the most to
             hope for.
         real_accuracy (`float`): The classifier's accuracy on them.
@@ -24,6 +25,7 @@ class DigitScores:
 
     recognised_share: float
     num_classes: int
+    class_shares: tuple[float, ...]
     real_recognised_share: float
     real_accuracy: float
     confidence: float
@@ -72,10 +74,12 @@ def score_digits(samples: np.ndarray, confidence: float = 0.9) -> DigitScores:
 
     probabilities = classifier.predict_proba(samples.reshape(len(samples), 64))
     recognised = probabilities.max(1) >= confidence
+    counts = np.bincount(probabilities.argmax(1)[recognised], minlength=10)
     real_probabilities = classifier.predict_proba(unseen)
     return DigitScores(
         recognised_share=float(recognised.mean()),
-        num_classes=len(set(probabilities.argmax(1)[recognised])),
+        num_classes=int((counts > 0).sum()),
+        class_shares=tuple((counts / max(counts.sum(), 1)).tolist()),
         real_recognised_share=float((real_probabilities.max(1) >= confidence).mean()),
         real_accuracy=float((real_probabilities.argmax(1) == unseen_labels).mean()),
         confidence=confidence,

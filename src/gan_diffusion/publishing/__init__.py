@@ -1,18 +1,22 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
+from .command import run_push
 from .converted_cards import Origin
-from .hub import find_revision, push_measurements
+from .hub import find_revision, open_repository, push_measurements, push_repository
 from .repository import read_measurements, record_measurements, renew_checksums, save_converted, save_repository
 
 
 __all__ = [
     "Origin",
     "find_revision",
+    "open_repository",
     "push_measurements",
+    "push_repository",
     "read_measurements",
     "record_measurements",
     "renew_checksums",
+    "run_push",
     "save_converted",
     "save_repository",
 ]

@@ -19,6 +19,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from ..recipes import Recipe
 
 
+SAMPLES = "samples.png"
 MEASURED_HEADING = "## Measured on this checkpoint"
 _SHOWN_CLASSES = 20
 
@@ -30,7 +31,7 @@ _TEMPLATE = """\
 # {title}, trained on {subject}
 
 {description} {samples} The generator has {generator_size:,} parameters, the discriminator {discriminator_size:,}.
-
+{picture}
 ```python
 from gan_diffusion import {pipeline}
 
@@ -103,6 +104,7 @@ def make_card(
     recipe: Recipe,
     training: Mapping[str, Any],
     record: Mapping[str, Any] | None = None,
+    has_picture: bool = False,
 ) -> str:
     """
     Writes the model card of a trained model, with an empty section for measured numbers.
@@ -113,6 +115,7 @@ def make_card(
         recipe ([`Recipe`]): The recipe that the training started from.
         training (`Mapping[str, Any]`): The options of the run, by the names of training.yaml.
         record (`Mapping[str, Any]`, *optional*): The record of the run, as in its run.yaml.
+        has_picture (`bool`, defaults to `False`): Whether to show `samples.png`, which lies beside the card.
 
     Returns:
         `str`: The text of README.md.
@@ -129,6 +132,7 @@ def make_card(
         samples=describe_samples(pipeline.sample_shape, conditional),
         generator_size=pipeline.generator.num_parameters(),
         discriminator_size=discriminator.num_parameters(),
+        picture=f"\n![Samples of this checkpoint]({SAMPLES})\n" if has_picture else "",
         pipeline=type(pipeline).__name__,
         example=example_of(pipeline, conditional),
         data=_data(facts, pipeline.sample_shape),

@@ -13,12 +13,13 @@ import torch
 import yaml
 from diffusers import DiffusionPipeline, ModelMixin
 from huggingface_hub import EvalResult
+from PIL import Image
 
 from ..recipes import Recipe
 from ..storage.checksums import write_checksums
 from ..storage.reading import read_json, read_text
 from ..storage.writing import current_folder, finish_replacing, replaced_files, write_text
-from .cards import MEASURED_HEADING, add_results, make_card
+from .cards import MEASURED_HEADING, SAMPLES, add_results, make_card
 from .converted_cards import Origin, make_converted_card
 
 
@@ -36,6 +37,7 @@ def save_repository(
     training: Mapping[str, Any],
     measurements: Mapping[str, str | int | float],
     record: Mapping[str, Any] | None = None,
+    samples: Image.Image | None = None,
 ) -> None:
     """
     Writes everything that belongs into the Hub repository of a trained model.
@@ -60,6 +62,8 @@ def save_repository(
             Names and values for the card, such as steps and time.
         record (`Mapping[str, Any]`, *optional*):
             The record of the run, as in its run.yaml. The model card tells what it says of data and settings.
+        samples (`PIL.Image.Image`, *optional*):
+            A picture of what the pipeline draws, for the card: `samples.png`. Without one an older picture is removed.
 
     Raises:
         OSError: If the disk is full, or does not give back what was written.
@@ -71,10 +75,14 @@ def save_repository(
             f"`pipeline` must be the {name} of the recipe {recipe.name!r}, got {type(pipeline).__name__}. "
             "Give the recipe that it was trained with."
         )
-    card = make_card(pipeline, discriminator, recipe, training, record)
+    card = make_card(pipeline, discriminator, recipe, training, record, has_picture=samples is not None)
     with replaced_files(Path(output_dir)) as folder:
         (folder / "training.yaml").write_text(yaml.safe_dump(dict(training), sort_keys=False), encoding="utf-8")
+        if samples is not None:
+            samples.save(folder / SAMPLES)
         _write(folder, pipeline, discriminator, card, measurements)
+    if samples is None:
+        (Path(output_dir) / SAMPLES).unlink(missing_ok=True)  # It shows other weights.
 
 
 def save_converted(

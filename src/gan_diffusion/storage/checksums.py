@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,22 @@ def write_checksums(folder: str | os.PathLike) -> None:
         raise ValueError(f"`folder` must hold a {INDEX}, got {str(folder)!r}, which does not.")
     parts = [path.name for path in folder.iterdir() if any((path / name).is_file() for name in _CONFIGS)]
     names = [INDEX, *(name for part in sorted(parts) for name in _files(folder, part))]
-    files = {name: {"size": (folder / name).stat().st_size, "sha256": _sha256(folder / name)} for name in names}
-    write_text(folder / CHECKSUMS, json.dumps({"files": files, "sha256": _sha256_of(files)}, indent=2) + "\n")
+    _write(folder, {name: _entry(folder / name) for name in names})
+
+
+def add_checksums(folder: str | Path, files: Mapping[str, Path]) -> None:
+    """
+    Records further files beside those that `checksums.json` has.
+
+    Args:
+        folder (`str` or `Path`): The folder that holds `checksums.json`.
+        files (`Mapping[str, Path]`): The files, wherever they are, by their names in the saved pipeline.
+
+    Raises:
+        ValueError: If the checksums are damaged themselves.
+    """
+    folder = Path(folder)
+    _write(folder, _read(folder) | {name: _entry(file) for name, file in files.items()})
 
 
 def verify_checksums(folder: str | Path, part: str) -> None:
@@ -115,6 +130,14 @@ def _read(folder: Path) -> dict[str, Any]:
     if not isinstance(files, dict) or content.get("sha256") != _sha256_of(files):
         raise _error(folder, CHECKSUMS, "another content than its own checksum says")
     return files
+
+
+def _write(folder: Path, files: dict[str, Any]) -> None:
+    write_text(folder / CHECKSUMS, json.dumps({"files": files, "sha256": _sha256_of(files)}, indent=2) + "\n")
+
+
+def _entry(file: Path) -> dict[str, Any]:
+    return {"size": file.stat().st_size, "sha256": _sha256(file)}
 
 
 def _error(folder: Path, name: str, found: str) -> ValueError:

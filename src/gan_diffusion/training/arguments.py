@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from ..data.arguments import DataArguments, is_place
 from ..metrics.features import FEATURES
 from ..options import check_at_least, default_of, option
+from .hub_options import HUB_OPTIONS, check_hub_options
 
 
 # Options that exclude each other; the last one that is set counts. If the command line gives one, the recipe's others
@@ -31,9 +32,10 @@ LOCAL_OPTIONS = (
     "report_to",
     "preview",
     "distributed_timeout",
+    *HUB_OPTIONS,
 )
 # Options of one start of a run, which say nothing about a repetition of it.
-OPTIONS_OF_A_START = ("recipe", "output_dir", "resume_from_checkpoint", "change_on_resume")
+OPTIONS_OF_A_START = ("recipe", "output_dir", "resume_from_checkpoint", "change_on_resume", *HUB_OPTIONS)
 # Options that hold a name on the Hub or a place on this machine.
 _NAMES_OR_PATHS = ("dataset_name", "pretrained", "evaluation_feature_weights")
 _BUILT_IN_DATA = ("digits", "gaussians-25")
@@ -163,6 +165,12 @@ class RunArguments:
     report_to: str = option(
         "tensorboard", "Tracker: 'tensorboard', 'wandb', another one of accelerate's, or 'none'.", free=True
     )
+    push_to_hub: bool = option(
+        False, "Push the pipeline to the Hub at the end, and each one of save_model_steps. The run waits.", free=True
+    )
+    hub_model_id: str | None = option(None, "Name of that repository. Default: that of output_dir.", free=True)
+    hub_token: str | None = option(None, "Default: HF_TOKEN, or the token of `hf auth login`.", free=True)
+    hub_private_repo: bool = option(False, "Make a private repository.", free=True)
 
     def __post_init__(self):
         for name in ("recipe", "output_dir"):
@@ -172,6 +180,7 @@ class RunArguments:
         check_at_least(self, 1, "logging_steps", "distributed_timeout")
         check_at_least(self, 0, "validation_steps", "save_model_steps", "evaluation_steps")
         check_at_least(self, 10, "evaluation_samples")
+        check_hub_options(self)
         if self.evaluation_features is not None and self.evaluation_features not in FEATURES:
             raise ValueError(f"`--evaluation_features` must be one of {FEATURES}, got {self.evaluation_features!r}.")
         if self.evaluation_steps and self.evaluation_features is None:

@@ -21,6 +21,7 @@ from .arguments import (
     RunArguments,
     TrainingArguments,
 )
+from .hub_options import HUB_OPTIONS, without_token
 
 
 _NOT_GIVEN = object()
@@ -70,7 +71,7 @@ def parse_arguments(
                 for name, value in typed.items()
                 if (replaced := recipe.get(name, defaults[name])) != value
             },
-            command=shlex.join(["gan-diffusion", "train", method_class.name, *argv]),
+            command=shlex.join(["gan-diffusion", "train", method_class.name, *without_token(argv)]),
         )
     except (ValueError, argparse.ArgumentError) as error:
         parser.error(str(error))
@@ -117,6 +118,12 @@ def _recipe_settings(groups: tuple[type, ...], recipe: Recipe) -> dict[str, Any]
     if unknown:
         raise ValueError(
             f"`training.yaml` of recipe {recipe.name!r} sets unknown options: {sorted(map(str, unknown))}."
+        )
+    forbidden = sorted(set(recipe.training) & set(HUB_OPTIONS))
+    if forbidden:
+        raise ValueError(
+            f"`training.yaml` of recipe {recipe.name!r} must not set {forbidden}, which only the command line may. Delete "
+            "them there."
         )
     try:
         tokens = [token for name, value in recipe.training.items() for token in _tokens(options[name], value)]

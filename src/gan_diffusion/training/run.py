@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
 from diffusers import DiffusionPipeline, ModelMixin
+from PIL import Image
 
 from ..data.batch import Samples
 from ..data.loader import EndlessBatches
@@ -19,7 +20,7 @@ from ..data.report import write_json
 from ..data.sources import load_samples
 from ..data.storage import check_output_folder
 from ..models.discriminators.projected import ProjectedDiscriminator
-from ..publishing import save_repository
+from ..publishing import open_repository, push_repository, save_repository
 from ..recipes import Recipe
 from .accelerator import make_accelerator
 from .arguments import TrainingArguments
@@ -29,6 +30,7 @@ from .objectives.base import Objective
 from .pretrained import load_pretrained
 from .record import RECORD_NAME, describe_start, make_record, notes_on_repeating, summarize, write_record
 from .run_folder import run_folder
+from .snapshots import draw_samples, make_grid
 
 
 # Training images in the picture that each run saves: 64, or as many as make a picture of 4096x4096 pixels.
@@ -75,11 +77,17 @@ class TrainingRun:
             [`TrainingRun`]: ready for an objective.
 
         Raises:
-            ValueError: If the recipe, the data, the output folder or the saved model to start from cannot be used.
+            OSError: If the Hub cannot be reached for a push.
+            ValueError: If the recipe, the data, the output folder, the saved model to start from or the repository on
+                the Hub cannot be used.
         """
         check_output_folder(arguments.data.train_data_dir, arguments.run.output_dir)
         recipe = Recipe.load(arguments.run.recipe)
         accelerator = make_accelerator(arguments)
+        if arguments.run.push_to_hub and accelerator.is_main_process:
+            # First of all, because reading the data may take long.
+            repository = open_repository(*_hub_location(arguments))
+            print(f"The pipeline will be pushed to {repository} on the Hub.", flush=True)
         data = _open_data(arguments, recipe, accelerator)
         components, fine_tuned_from, lines = _make_components(recipe, arguments, accelerator, data.dataset)
         record = make_record(arguments, recipe, components, data.dataset, fine_tuned_from)
@@ -121,7 +129,14 @@ class TrainingRun:
                 record = Recipe.load(output_dir / RECORD_NAME).record
                 training, measurements = self.arguments.recipe_settings(), trainer.measurements() | (measured or {})
                 save_repository(
-                    folder, pipeline, self.discriminator, self.recipe, training, measurements, record=record
+                    folder,
+                    pipeline,
+                    self.discriminator,
+                    self.recipe,
+                    training,
+                    measurements,
+                    record,
+                    self._draw(pipeline),
                 )
                 print(f"Saved the pipeline in {folder}", flush=True)
 
@@ -134,7 +149,12 @@ class TrainingRun:
 
             def save_model() -> None:
                 if is_main:
-                    save(output_dir / f"model-{trainer.state.step}")
+                    folder = output_dir / f"model-{trainer.state.step}"
+                    save(folder)
+                    try:
+                        self._push(folder, trainer.state.step)
+                    except (OSError, ValueError) as error:  # The training is worth more than an upload.
+                        print(f"Not pushed, and the training goes on: {error}", flush=True)
 
             def evaluate() -> None:
                 if evaluations is not None:
@@ -147,7 +167,26 @@ class TrainingRun:
             complete = trainer.train()
             if complete and self.accelerator.is_main_process:
                 save(output_dir)
+                self._push(output_dir, trainer.state.step)
         return complete
+
+    def _draw(self, pipeline: DiffusionPipeline) -> Image.Image | None:
+        """A picture of samples for the model card, unless there are no images or none are wanted."""
+        run = self.arguments.run
+        if not run.validation_steps or len(self.generator.sample_shape) != 3:
+            return None
+        return make_grid(draw_samples(pipeline, run.num_validation_images, self.arguments.optimization.seed))
+
+    def _push(self, folder: Path, step: int) -> None:
+        if self.arguments.run.push_to_hub:
+            url = push_repository(folder, *_hub_location(self.arguments), f"Add the pipeline of step {step}")
+            print(f"Pushed the pipeline: {url}", flush=True)
+
+
+def _hub_location(arguments: TrainingArguments) -> tuple[str, bool, str | None]:
+    """Name of the repository, whether it is private, and the token."""
+    run = arguments.run
+    return run.hub_model_id or Path(run.output_dir).resolve().name, run.hub_private_repo, run.hub_token
 
 
 def preview(arguments: TrainingArguments) -> None:

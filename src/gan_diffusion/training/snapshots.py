@@ -14,6 +14,7 @@ from accelerate import Accelerator
 from diffusers import DiffusionPipeline
 from diffusers.training_utils import EMAModel
 from diffusers.utils import make_image_grid
+from PIL import Image
 from torch import nn
 
 
@@ -63,6 +64,21 @@ def draw_samples(pipeline: DiffusionPipeline, count: int, seed: int) -> np.ndarr
     ).images
 
 
+def make_grid(images: np.ndarray) -> Image.Image:
+    """
+    One picture of many, as square as their number allows.
+
+    Args:
+        images (`np.ndarray` of shape (B, H, W, C)): Images in [0, 1].
+
+    Returns:
+        `PIL.Image.Image`: rows of images; those that fill no row are left out.
+    """
+    columns = math.isqrt(len(images))
+    rows = len(images) // columns
+    return make_image_grid(DiffusionPipeline.numpy_to_pil(images[: rows * columns]), rows, columns)
+
+
 def save_samples(images: np.ndarray, folder: Path, step: int, accelerator: Accelerator) -> None:
     """
     Writes images as a grid `folder/step-<step>.png`, and hands them to the trackers that show images.
@@ -73,11 +89,8 @@ def save_samples(images: np.ndarray, folder: Path, step: int, accelerator: Accel
         step (`int`): Number of the training step.
         accelerator (`Accelerator`): With the trackers.
     """
-    columns = math.isqrt(len(images))
-    rows = len(images) // columns
     folder.mkdir(parents=True, exist_ok=True)
-    grid = make_image_grid(DiffusionPipeline.numpy_to_pil(images[: rows * columns]), rows, columns)
-    grid.save(folder / f"step-{step:07d}.png")
+    make_grid(images).save(folder / f"step-{step:07d}.png")
     for tracker in accelerator.trackers:
         if tracker.name == "tensorboard":
             tracker.log_images({"samples": images}, step=step, dataformats="NHWC")

@@ -95,7 +95,6 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(self.num_features, 1000)
         self.requires_grad_(False)
         self.train(False)
-        self.to(memory_format=torch.channels_last)
 
     @classmethod
     def from_package(cls) -> "EfficientNetLite0":
