@@ -76,5 +76,12 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+def test_tests_that_are_named_exist():
+    named = set(re.findall(r"`([\w/]+\.py)(?:::(\w+))?`", (ROOT / "docs" / "conventions.md").read_text()))
+    assert named
+    for file, name in named:
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text() or not name, f"{file}::{name}"
+
+
 def test_every_recipe_is_listed_in_the_readme():
     assert set(re.findall(r"^\| `([\w-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)) == set(list_recipes())
