@@ -31,8 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     name = parser.parse_args().name
-    run, folder = Path("runs/evidence") / name, TARGET / name
-    data, origin = DATA[json.loads((HERE / "results" / f"{name}.json").read_text())["data"]]
+    result, folder = json.loads((HERE / "results" / f"{name}.json").read_text()), TARGET / name
+    data, origin = DATA[result["data"]]
+    run = Path("runs/evidence") / name / ("best" if result.get("measure") == "best" else "")
     shutil.rmtree(folder, ignore_errors=True)
     pipeline = load_pipeline(run)
     # No checkpoint is made here, so there is nothing to lose by rounding, and the sizes are halved.
