@@ -7,7 +7,7 @@ Writes docs/benchmarks.md from benchmarks/evidence/benchmarks.md and the measure
     python benchmarks/evidence/report.py
 
 In the text, `{{table GROUP}}` becomes a table of all measurements of runs.yaml with this group, `{{grid NAME}}` the
-samples of one, and `{{value NAME METRIC}}` one of its numbers.
+samples of one, `{{value NAME METRIC}}` one of its measurements, and `{{fact NAME FACT}}` one of its training's facts.
 """
 
 import json
@@ -71,6 +71,8 @@ def render(text: str, runs: dict[str, dict[str, Any]], results: dict[str, dict[s
         if kind == "grid":
             shutil.copy(HERE / "results" / f"{name}.png", DOCS / f"benchmark-{name}.png")
             return f"![Left: samples. Right: training images.](benchmark-{name}.png)"
+        if kind == "fact":
+            return str(results[name]["training"][rest[0]])
         return number(metric(results[name], rest[0]))
 
     return re.sub(r"\{\{(.*?)\}\}", replace, text)
