@@ -9,12 +9,12 @@ from gan_diffusion.models.features import register_feature_network
 
 
 class TinyFeatures(nn.Module):
-    """Maps of 4 and 6 channels, of a half and a quarter of the size, with weights that belong to a seed."""
+    """Maps of a half and a quarter of the size, with weights that belong to a seed."""
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0, channels: tuple[int, int] = (4, 6)):
         super().__init__()
-        self.fine = nn.Conv2d(3, 4, 3, stride=2, padding=1)
-        self.coarse = nn.Conv2d(4, 6, 3, stride=2, padding=1)
+        self.fine = nn.Conv2d(3, channels[0], 3, stride=2, padding=1)
+        self.coarse = nn.Conv2d(*channels, 3, stride=2, padding=1)
         source = torch.Generator().manual_seed(seed)
         for parameter in self.parameters():
             parameter.data = torch.randn(parameter.shape, generator=source) / parameter[0].numel() ** 0.5
@@ -35,4 +35,8 @@ TINY = {
     "head_channels": 16,
 }
 
+# With a second network.
+TWO = TINY | {"feature_network": ("tiny", "tiny-other"), "feature_channels": ((4, 6), (3, 5))}
+
 register_feature_network("tiny", TinyFeatures)
+register_feature_network("tiny-other", lambda: TinyFeatures(1, (3, 5)))

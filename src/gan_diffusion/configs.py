@@ -88,9 +88,15 @@ class CheckedConfig(ConfigMixin):
         if not _fits(value, hint):
             kind = hint.__name__ if isinstance(hint, type) else str(hint)
             raise TypeError(f"`{name}` must be of type {kind}, got {value!r:.80}.")
-        numbers = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
-        if any(isinstance(number, Real) and not math.isfinite(number) for number in numbers):
+        if not all(map(math.isfinite, numbers_in(value))):
             raise ValueError(f"`{name}` must be finite, got {value!r:.80}.")
+
+
+def numbers_in(value: Any) -> list[Real]:
+    """The numbers of a value of a config, which may be one, or lie in lists of lists."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [number for entry in value for number in numbers_in(entry)]
+    return [value] if isinstance(value, Real) else []
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -93,10 +93,13 @@ def test_copies_of_digits_are_recognised_and_called_copies():
     real = pixels.reshape(-1, 8, 8, 1) / 16
     # Copies of the digits 0 and 1 are of two classes, and as far from the real ones as copies are.
     measured = measure_digits(real[labels < 2], real)
-    recognised, _, classes, shares, distance = list(measured.values())[:5]
+    recognised, _, classes, shares, spread, distance = measured.values()
     assert float(str(recognised).rstrip("%")) > 90 and classes == "2 of 10" and distance == 0
+    assert 0.8 < float(spread) < 1.1
     smallest, largest = (float(share.rstrip("%")) for share in str(shares).split(" and "))
     assert smallest == 0 and largest == pytest.approx(50, abs=3)
+    collapsed = np.repeat(real[:10], 3, axis=0)  # One picture for each class.
+    assert list(measure_digits(collapsed, real).values())[-2] == pytest.approx(0, abs=1e-6)
 
 
 def test_images_need_a_network(pipeline, pictures, capsys):

@@ -11,7 +11,7 @@ import torch
 from accelerate import cpu_offload, disk_offload, dispatch_model
 from accelerate.utils import convert_outputs_to_fp32
 from diffusers.training_utils import EMAModel
-from tiny_features import TINY
+from tiny_features import TINY, TWO
 
 from gan_diffusion import (
     DDGANDiscriminator,
@@ -40,7 +40,9 @@ NCSNPP = {
     "num_latent_layers": 1,
     "num_class_embeds": 3,
 }
+DDGAN = {"base_channels": 8, "channel_multipliers": (1, 2, 2), "downsample": (True, False), "num_class_embeds": 3}
 VECTORS = {"hidden_dim": 16, "num_class_embeds": 3}
+SAN = {"last_layer": "san"}
 
 
 def normal(*shape):
@@ -76,11 +78,7 @@ NETWORKS = {
     ),
     "mlp": (MLPGenerator, VECTORS, lambda b: states(b, 2) | {"latent": normal(b, 2)}),
     "latent_mlp": (LatentMLPGenerator, VECTORS, lambda b: {"latent": normal(b, 2)}),
-    "ddgan_d": (
-        DDGANDiscriminator,
-        {"base_channels": 8, "channel_multipliers": (1, 2, 2), "downsample": (True, False), "num_class_embeds": 3},
-        lambda b: states(b, 3, 12, 8) | {"noisier_sample": normal(b, 3, 12, 8)},
-    ),
+    "ddgan_d": (DDGANDiscriminator, DDGAN, lambda b: states(b, 3, 12, 8) | {"noisier_sample": normal(b, 3, 12, 8)}),
     "stylegan2_d": (StyleGAN2Discriminator, PYRAMID | {"num_mapping_layers": 2}, lambda b: states(b, 3, 12, 24)),
     "spi_gan_d": (
         SPIGANDiscriminator,
@@ -92,8 +90,13 @@ NETWORKS = {
         TINY | {"num_class_embeds": 3, "timestep_embedding": "sinusoidal"},
         lambda b: states(b, 3, 12, 24),
     ),
+    "projected_two_d": (ProjectedDiscriminator, TWO | {"num_class_embeds": 3}, lambda b: states(b, 3, 12, 24)),
     "mlp_d": (MLPDiscriminator, VECTORS, lambda b: states(b, 2) | {"noisier_sample": normal(b, 2)}),
 }
+# The last layer of a SAN is a layer, or made of the condition.
+for _name in ("ddgan", "stylegan2", "projected"):
+    _class, _options, _inputs = NETWORKS[f"{_name}_d"]
+    NETWORKS[f"{_name}_san_d"] = (_class, _options | SAN, _inputs)
 CHECKPOINTED = ("ncsnpp", "stylegan2", "spi_gan", "spi_gan_vectors")
 
 
@@ -160,8 +163,9 @@ class TestOutputs:
 
     def test_shape(self, network, name):
         value = run(network, name)
-        logits = {"projected_d": 2 * 3 * 9}  # of its two heads
-        shape = (logits.get(name, 1),) if name.endswith("_d") else network.sample_shape
+        logits = 2 * 3 * 9 if name.startswith("projected") else 1  # of two heads
+        logits *= 2 if name == "projected_two_d" else 1
+        shape = (logits,) if name.endswith("_d") else network.sample_shape
         assert value.shape == (4, *shape) and value.isfinite().all()
 
     def test_deterministic(self, network, name):
@@ -247,7 +251,7 @@ class TestTraining:
         output = forward(**make_inputs(name))
         assert all(value.dtype == torch.float32 for value in output.values())
         torch.testing.assert_close(first(output), expected, rtol=0.1, atol=0.1 * expected.abs().max().item())
-        first(output).square().mean().backward()
+        sum(value.square().mean() for value in output.values()).backward()
         assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters() if p.requires_grad)
 
     @pytest.mark.parametrize("dtype, tolerance", [(torch.bfloat16, 0.1), (torch.float16, 0.01)])

@@ -3,6 +3,7 @@
 """Names of classes: saved with the pipeline, and accepted as labels, for every method."""
 
 import json
+import logging
 
 import pytest
 import torch
@@ -40,6 +41,13 @@ def test_names_are_saved_in_the_index_and_loaded(pipeline, tmp_path):
     assert json.loads((tmp_path / "again" / "model_index.json").read_text())["id2label"] == index["id2label"]
     shared = type(pipeline).from_pipe(pipeline)
     assert shared.labels == pipeline.labels
+
+
+def test_loading_names_warns_of_nothing(pipeline, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("diffusers"), "propagate", True)
+    pipeline.save_pretrained(tmp_path)
+    type(pipeline).from_pretrained(tmp_path)
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize("labels", [["cow"], ["Cat"], ["cat "], [""], ["0"]])

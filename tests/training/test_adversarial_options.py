@@ -6,10 +6,13 @@ import copy
 
 import pytest
 import torch
-from test_trainer import fresh_accelerate, start, trainer  # noqa: F401
+from test_trainer import start, trainer  # noqa: F401
 
 from gan_diffusion.training import METHODS, AdaptiveAugmentation, Augmentation, DiffAugmentation, InsGenObjective
 from gan_diffusion.training.losses import ADVERSARIAL_LOSSES
+
+
+pytestmark = pytest.mark.usefixtures("fresh_accelerate")
 
 
 def objective_of(run, method: str):

@@ -10,6 +10,7 @@ from gan_diffusion import (
     DDGANDiscriminator,
     DiffusionGANScheduler,
     MLPDiscriminator,
+    ProjectedDiscriminator,
     StyleGAN2Discriminator,
     StyleGAN2Generator,
 )
@@ -171,6 +172,20 @@ def test_other_discriminators_are_refused():
             ValueError, match=f"`discriminator` must give features .*got a {type(discriminator).__name__}"
         ):
             InsGenObjective(torch.nn.Identity(), discriminator, DiffusionGANScheduler(), 8, queue_size=6)
+
+
+@pytest.mark.parametrize("noise_on", ["features", "samples"])
+def test_a_projected_discriminator_is_refused(noise_on, recwarn):
+    """It has features of another network, which the contrastive heads are not for."""
+    networks = torch.nn.Identity(), ProjectedDiscriminator()
+    with pytest.raises(ValueError, match="for `--instance_discrimination`, .*, got a ProjectedDiscriminator"):
+        InsGenObjective(*networks, DiffusionGANScheduler(), 8, queue_size=6, noise_on=noise_on)
+    assert not recwarn.list
+
+
+def test_noise_on_features_is_refused():
+    with pytest.raises(ValueError, match="`noise_on` must be 'samples' for a StyleGAN2Discriminator"):
+        make_objective(noise_on="features")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
-from tiny_features import TINY, TinyFeatures
+from tiny_features import TINY, TWO, TinyFeatures
 from training_runs import assert_equal_runs, last_state
 
 from gan_diffusion import (
@@ -31,8 +32,11 @@ from gan_diffusion.training import DiffusionGANObjective, export_checkpoint, tra
 from gan_diffusion.training.checkpoints import list_checkpoints
 
 
-GENERATOR = {"sample_size": 32, "out_channels": 1, "latent_dim": 4, "base_channels": 2, "lite": True}
-DISCRIMINATOR = TINY | {"in_channels": 1}
+CLASSES = {"num_class_embeds": None}
+GENERATOR = CLASSES | {"sample_size": 32, "out_channels": 1, "latent_dim": 4, "base_channels": 2, "lite": True}
+DISCRIMINATOR = CLASSES | TINY | {"in_channels": 1}
+CONSISTENT = ("--consistency_weight", "0.5")
+R1 = ("--r1_gamma", "0.1", "--r1_interval", "2")
 OPTIONS = """\
 adversarial_loss: hinge
 noise_on: features
@@ -73,6 +77,30 @@ def recipe(tmp_path_factory) -> Path:
     for number in range(8):
         Image.fromarray(random.integers(0, 256, (32, 32), dtype=np.uint8)).save(images / f"{number}.png")
     (folder / "training.yaml").write_text(OPTIONS + f"train_data_dir: {images}\n")
+    return folder
+
+
+def variant(recipe: Path, folder: Path, discriminator: dict) -> Path:
+    for part in ("generator", "scheduler"):
+        shutil.copytree(recipe / part, folder / part)
+    write_config(folder, "discriminator", "ProjectedDiscriminator", DISCRIMINATOR | discriminator)
+    shutil.copy(recipe / "training.yaml", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def san_recipe(recipe, tmp_path_factory) -> Path:
+    return variant(recipe, tmp_path_factory.mktemp("recipes") / "san", {"last_layer": "san"})
+
+
+@pytest.fixture(scope="module")
+def two_recipe(recipe, tmp_path_factory) -> Path:
+    """Two frozen networks, and images of two classes."""
+    folder = variant(recipe, tmp_path_factory.mktemp("recipes") / "two", TWO | {"in_channels": 1, "last_layer": "san"})
+    for number, image in enumerate(sorted((recipe / "images").glob("*.png"))):
+        place = folder / "images" / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(image, place)
     return folder
 
 
@@ -163,14 +191,52 @@ class TestRuns:
         with pytest.raises(ValueError, match=f"`--{option}` must be 0 for a FastGANGenerator"):
             go(recipe, tmp_path, f"--{option}", "0.5", *interval)
 
-    def test_two_processes_agree(self, recipe, tmp_path):
-        """Weights and spectral norms are equal in both, and the noise adapts to the images of both."""
+    def test_instance_discrimination_is_refused(self, recipe, tmp_path):
+        with pytest.raises(ValueError, match="for `--instance_discrimination`, .*, got a ProjectedDiscriminator"):
+            go(recipe, tmp_path, "--instance_discrimination", "--queue_size", "4")
+
+    def test_san_in_bfloat16_resumes_to_the_bit(self, san_recipe, tmp_path):
+        """With R1 in a half-step of its own."""
+        options = ("--mixed_precision", "bf16", *R1)
+        whole = go(san_recipe, tmp_path / "whole", *options)
+        go(san_recipe, tmp_path / "parts", *options, "--max_train_steps", "2")
+        go(san_recipe, tmp_path / "parts", *options)
+        assert_equal_runs(whole, tmp_path / "parts")
+        assert ProjectedDiscriminator.from_pretrained(whole / "discriminator").config.last_layer == "san"
+
+    def test_two_networks_in_bfloat16_resume_to_the_bit(self, two_recipe, tmp_path):
+        """With classes, each frozen network named and none stored."""
+        options = ("--train_data_dir", str(two_recipe / "images"), "--class_conditional", *CONSISTENT)
+        options += ("--mixed_precision", "bf16")
+        whole = go(two_recipe, tmp_path / "whole", *options)
+        go(two_recipe, tmp_path / "parts", *options, "--max_train_steps", "2")
+        go(two_recipe, tmp_path / "parts", *options)
+        assert_equal_runs(whole, tmp_path / "parts")
+        network = ProjectedDiscriminator.from_pretrained(whole / "discriminator")
+        assert list(network.config.feature_digest) == [digest_of(each) for each in network.load_features()]
+        assert network.config.num_class_embeds == 2
+
+    def test_consistency_needs_two_networks(self, recipe, tmp_path):
+        with pytest.raises(ValueError, match="`consistency_weight` must be 0 for a discriminator without two frozen"):
+            go(recipe, tmp_path, *CONSISTENT)
+
+    def test_losses_that_san_has_not_are_refused(self, san_recipe, tmp_path):
+        with pytest.raises(ValueError, match="`adversarial_loss` must be 'logistic' or 'hinge'"):
+            go(san_recipe, tmp_path, "--adversarial_loss", "least_squares")
+
+    def test_two_processes_agree(self, two_recipe, tmp_path):
+        """
+        Weights and spectral norms are equal in both, and the noise adapts to the images of both.
+
+        All parameters of a SAN have gradients in each half-step, which the processes wait for. There are two frozen
+        networks.
+        """
         script = tmp_path / "train_agreeing.py"
         script.write_text(AGREEING.format(tests=str(Path(__file__).parents[1])))
         launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
         environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
         result = subprocess.run(
-            [*launch, "--recipe", str(recipe), "--output_dir", str(tmp_path / "run")],
+            [*launch, "--recipe", str(two_recipe), "--output_dir", str(tmp_path / "run"), *R1, *CONSISTENT],
             capture_output=True, text=True, env=environment,
         )  # fmt: skip
         assert result.returncode == 0, result.stderr
@@ -204,10 +270,10 @@ train("diffusion-gan")
 """
 
 
-def make_objective(**options):
+def make_objective(discriminator=None, **options):
     torch.manual_seed(0)
     scheduler = DiffusionGANScheduler(min_timesteps=20, max_timesteps=20, noise_std=0.5, clean_share=0.0)
-    generator, discriminator = FastGANGenerator(**GENERATOR), ProjectedDiscriminator(**DISCRIMINATOR)
+    generator, discriminator = FastGANGenerator(**GENERATOR), discriminator or ProjectedDiscriminator(**DISCRIMINATOR)
     defaults = {"adversarial_loss": "hinge", "r1_gamma": 0.0, "path_length_interval": 0, "noise_on": "features"}
     return DiffusionGANObjective(generator, discriminator, scheduler, 4, **(defaults | options))
 
@@ -259,6 +325,32 @@ class TestObjective:
             trained = [each for each in discriminator.parameters() if each.requires_grad]
             assert all(each.grad is not None and each.grad.isfinite().all() for each in trained)
         assert all(each.grad is None for each in (*generator.parameters(), *discriminator.mixing.parameters()))
+
+    @pytest.mark.parametrize("adversarial_loss", ["hinge", "relativistic"])
+    def test_consistency_is_the_squared_distance_of_the_mean_logits(self, adversarial_loss):
+        options = {"adversarial_loss": adversarial_loss, "noise_on": "samples", "consistency_weight": 0.5}
+        objective, batch, outputs = (
+            make_objective(ProjectedDiscriminator(**TWO, in_channels=1), **options),
+            real_batch(),
+            [],
+        )
+        objective.discriminator.register_forward_hook(lambda *arguments: outputs.append(arguments[-1]))
+        judged = objective.discriminator_loss(batch)
+        made = objective.generator_loss(batch)
+        fake, real, generated = outputs[:3]
+
+        def distance(output):
+            split = output.logits.shape[1] // 2
+            return (output.logits[:, :split].mean(1) - output.logits[:, split:].mean(1)).square().mean()
+
+        loss = objective.adversarial_loss
+        torch.testing.assert_close(judged.logs["loss_d_consistency"], 0.5 * (distance(fake) + distance(real)))
+        terms = sum(loss.discriminator_terms(real.logits, fake.logits).values())
+        torch.testing.assert_close(judged.loss, terms + judged.logs["loss_d_consistency"])
+        torch.testing.assert_close(made.logs["loss_g_consistency"], 0.5 * distance(generated))
+        real_logits = outputs[3].logits if loss.is_relative else None
+        expected = loss.generator_loss(generated.logits, real_logits) + made.logs["loss_g_consistency"]
+        torch.testing.assert_close(made.loss, expected)
 
     def test_places_that_the_noise_cannot_have_are_refused(self):
         vectors = LatentMLPGenerator(latent_dim=2), MLPDiscriminator(pairs=False), DiffusionGANScheduler()

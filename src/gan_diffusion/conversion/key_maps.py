@@ -114,6 +114,8 @@ def export_by_key_map(
     constants: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Reference state dict of a network, the inverse of `build_and_fill`."""
+    if getattr(model, "config", {}).get("last_layer") == "san":
+        raise ValueError("`last_layer` must be 'linear' for reference keys, which a SAN has none of, got 'san'.")
     ours = model.state_dict()
     exported = {
         key: ours[our_key].flatten(1).t().contiguous() if key in transposed else ours[our_key].clone()

@@ -175,8 +175,12 @@ def projected_discriminator_key_map(discriminator: ProjectedDiscriminator) -> di
         `dict[str, str]`: our keys by reference key.
 
     Raises:
-        ValueError: If it is told the timestep, which the reference does not know.
+        ValueError: If it is told the timestep or has two frozen networks, which the reference does not know.
     """
+    if discriminator.second_mixing is not None:
+        raise ValueError(
+            f"`feature_network` must be one network for reference keys, got {discriminator.config.feature_network!r}."
+        )
     if discriminator.config.timestep_embedding is not None:
         raise ValueError(
             f"`timestep_embedding` must be None for reference keys, got {discriminator.config.timestep_embedding!r}."

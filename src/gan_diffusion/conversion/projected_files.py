@@ -204,7 +204,7 @@ def _compare_frozen(state_dict: Mapping[str, Tensor], discriminator: ProjectedDi
     Returns what is wrong with it, if anything, and what is to say otherwise.
     """
     try:
-        ours = discriminator.load_features().state_dict()
+        ours = discriminator.load_features()[0].state_dict()
     except ValueError as error:
         return None, (
             "The frozen network in the file is left out, and was not compared with the one that the discriminator will load "

@@ -174,8 +174,8 @@ def export_stylegan2_discriminator(discriminator: StyleGAN2Discriminator) -> dic
         `dict[str, torch.Tensor]`: the reference state dict.
 
     Raises:
-        ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which
-            the reference does not know.
+        ValueError: If the timestep embedding is "sinusoidal", the last layer that of a SAN or the images are not
+            squares of a power of two, which the reference does not know.
     """
     key_map = stylegan2_discriminator_key_map(discriminator)
     return export_by_key_map(discriminator, key_map, constants=_filters(discriminator, _discriminator_key))

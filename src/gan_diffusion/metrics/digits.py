@@ -17,6 +17,9 @@ class DigitScores:
         recognised_share (`float`): Share of the samples whose most likely class has at least the asked confidence.
         num_classes (`int`): How many of the ten classes appear among the recognised samples.
         class_shares (`tuple[float, ...]`): Share of each class, 0 to 9, among the recognised samples.
+        spread_ratio (`float`):
+            How varied the samples of one class are: their standard deviation around the mean of their class, relative
+            to that of real digits. Near 0 if each class has collapsed to one picture; `nan` without any.
         real_recognised_share (`float`): The same share of real digits that the classifier has not seen, the most to
             hope for.
         real_accuracy (`float`): The classifier's accuracy on them.
@@ -26,6 +29,7 @@ class DigitScores:
     recognised_share: float
     num_classes: int
     class_shares: tuple[float, ...]
+    spread_ratio: float
     real_recognised_share: float
     real_accuracy: float
     confidence: float
@@ -37,8 +41,7 @@ def score_digits(samples: np.ndarray, confidence: float = 0.9) -> DigitScores:
 
     Far from all digits its kernel features are zero, so it is not sure of any class there. Shares of 500 samples that
     it recognises with confidence 0.9: 92 % of real digits that it has not seen, 35 % of means of two digits, 25 % of
-    Gaussian pixels with the covariance of the digits, 0 % of uniform noise. The scores do not tell how varied the
-    samples of one class are.
+    Gaussian pixels with the covariance of the digits, 0 % of uniform noise.
 
     Args:
         samples (`np.ndarray` of shape (N, 8, 8)): Grey values in [0, 1].
@@ -72,15 +75,26 @@ def score_digits(samples: np.ndarray, confidence: float = 0.9) -> DigitScores:
     kernel = Nystroem(gamma=0.3, n_components=500, random_state=0)
     classifier = make_pipeline(kernel, LogisticRegression(C=100.0, max_iter=2000)).fit(known, known_labels)
 
-    probabilities = classifier.predict_proba(samples.reshape(len(samples), 64))
-    recognised = probabilities.max(1) >= confidence
-    counts = np.bincount(probabilities.argmax(1)[recognised], minlength=10)
+    flat = samples.reshape(len(samples), 64)
+    probabilities = classifier.predict_proba(flat)
+    recognised, classes = probabilities.max(1) >= confidence, probabilities.argmax(1)
+    counts = np.bincount(classes[recognised], minlength=10)
+    spread = _spread(flat[recognised], classes[recognised]) / _spread(np.asarray(pixels) / 16.0, np.asarray(labels))
     real_probabilities = classifier.predict_proba(unseen)
     return DigitScores(
         recognised_share=float(recognised.mean()),
         num_classes=int((counts > 0).sum()),
         class_shares=tuple((counts / max(counts.sum(), 1)).tolist()),
+        spread_ratio=spread,
         real_recognised_share=float((real_probabilities.max(1) >= confidence).mean()),
         real_accuracy=float((real_probabilities.argmax(1) == unseen_labels).mean()),
         confidence=confidence,
     )
+
+
+def _spread(pixels: np.ndarray, classes: np.ndarray) -> float:
+    """Standard deviation of (N, 64) pixels around the mean of their class."""
+    if not len(pixels):
+        return float("nan")
+    rests = [group - group.mean(0) for number in range(10) if len(group := pixels[classes == number])]
+    return float(np.concatenate(rests).std())

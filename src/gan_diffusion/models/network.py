@@ -16,7 +16,7 @@ from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from ..configs import RAW_ERRORS, CheckedConfig
+from ..configs import RAW_ERRORS, CheckedConfig, numbers_in
 from ..storage.checksums import verified_part
 from ..storage.reading import read_json
 
@@ -124,9 +124,8 @@ class Network(ModelMixin, CheckedConfig):
     def _check_value(cls, name: str, value: Any, hint: Any) -> None:
         super()._check_value(name, value, hint)
         least = 0 if name in cls._may_be_zero else 1
-        numbers = value if isinstance(value, (tuple, list)) else [value]
         # Floats may be written as ints, and have ranges of their own.
-        if "int" in str(hint) and any(number is not None and number < least for number in numbers):
+        if "int" in str(hint) and any(number < least for number in numbers_in(value)):
             raise ValueError(f"`{name}` must be at least {least}, got {value}.")
 
 

@@ -5,6 +5,14 @@ from .auto import load_pipeline
 from .pipeline_ddgan import DDGANPipeline
 from .pipeline_diffusion_gan import DiffusionGANPipeline
 from .pipeline_spi_gan import SPIGANPipeline
+from .shipped import list_shipped_models, shipped_model
 
 
-__all__ = ["DDGANPipeline", "DiffusionGANPipeline", "SPIGANPipeline", "load_pipeline"]
+__all__ = [
+    "DDGANPipeline",
+    "DiffusionGANPipeline",
+    "SPIGANPipeline",
+    "list_shipped_models",
+    "load_pipeline",
+    "shipped_model",
+]

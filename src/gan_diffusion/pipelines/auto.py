@@ -12,6 +12,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from ..registry import MODULE_OF, load_class
 from ..storage.writing import current_folder
 from .loading import LOCATION_OPTIONS, CheckedPipeline
+from .shipped import list_shipped_models, shipped_model
 
 
 _PIPELINES = tuple(name for name, module in MODULE_OF.items() if module.startswith("pipelines."))
@@ -23,7 +24,7 @@ def load_pipeline(pretrained_model_name_or_path: str | Path, **kwargs: Any) -> D
 
     Args:
         pretrained_model_name_or_path (`str` or `Path`):
-            Folder or Hub name.
+            Folder, Hub name, or one of [`list_shipped_models`]; a folder of this name comes first.
         kwargs (`Any`):
             Arguments of `from_pretrained`.
 
@@ -33,6 +34,8 @@ def load_pipeline(pretrained_model_name_or_path: str | Path, **kwargs: Any) -> D
     Raises:
         ValueError: If there is no pipeline of this package.
     """
+    if not os.path.isdir(pretrained_model_name_or_path) and pretrained_model_name_or_path in list_shipped_models():
+        pretrained_model_name_or_path = shipped_model(str(pretrained_model_name_or_path))
     location = {name: kwargs[name] for name in LOCATION_OPTIONS if name in kwargs}
     try:
         local = os.path.isdir(pretrained_model_name_or_path)
@@ -40,8 +43,8 @@ def load_pipeline(pretrained_model_name_or_path: str | Path, **kwargs: Any) -> D
         config = CheckedPipeline.load_config(place, **location)
     except (OSError, ValueError) as error:
         raise ValueError(
-            "`pretrained_model_name_or_path` must be a folder with a model_index.json or the name of such a repository on "
-            f"the Hub, got {str(pretrained_model_name_or_path)!r}. Check the name, and for the Hub the connection."
+            "`pretrained_model_name_or_path` must be a folder with a model_index.json, the name of such a repository on the "
+            f"Hub, or one of {list_shipped_models()}, got {str(pretrained_model_name_or_path)!r}. Check the name, and for the Hub the connection."
         ) from error
     class_name = config.get("_class_name")
     if class_name not in _PIPELINES:

@@ -29,7 +29,7 @@ class DDGANPipeline(GANPipeline):
             name as this component, as everywhere in diffusers.)
         scheduler ([`DDGANScheduler`]):
             Forward process and posterior.
-        id2label (`dict[int, str]`, *optional*):
+        id2label (`dict[int, str]` or, as in JSON, `dict[str, str]`, *optional*):
             Names of the classes of a class-conditional model, by their numbers. `class_labels` may then be names.
 
     Raises:
@@ -54,7 +54,7 @@ class DDGANPipeline(GANPipeline):
         self,
         generator: NCSNppGenerator | MLPGenerator | ModelMixin,
         scheduler: DDGANScheduler,
-        id2label: dict[int, str] | None = None,
+        id2label: dict[int, str] | dict[str, str] | None = None,
     ):
         super().__init__()
         self._check_components(generator, scheduler, DDGANScheduler)

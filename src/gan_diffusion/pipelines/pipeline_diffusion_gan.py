@@ -26,7 +26,7 @@ class DiffusionGANPipeline(GANPipeline):
             same name as this component, as everywhere in diffusers.)
         scheduler ([`DiffusionGANScheduler`]):
             The noise that the generator was trained through; sampling does not use it.
-        id2label (`dict[int, str]`, *optional*):
+        id2label (`dict[int, str]` or, as in JSON, `dict[str, str]`, *optional*):
             Names of the classes of a class-conditional model, by their numbers. `class_labels` may then be names.
 
     Raises:
@@ -51,7 +51,7 @@ class DiffusionGANPipeline(GANPipeline):
         self,
         generator: StyleGAN2Generator | LatentMLPGenerator | ModelMixin,
         scheduler: DiffusionGANScheduler,
-        id2label: dict[int, str] | None = None,
+        id2label: dict[int, str] | dict[str, str] | None = None,
     ):
         super().__init__()
         self._check_components(generator, scheduler, DiffusionGANScheduler)

@@ -25,7 +25,7 @@ class SPIGANPipeline(GANPipeline):
             random-number argument of `__call__` has the same name as this component, as everywhere in diffusers.)
         scheduler ([`SPIGANScheduler`]):
             The straight path that the generator was trained on; sampling takes its end, u = 1.
-        id2label (`dict[int, str]`, *optional*):
+        id2label (`dict[int, str]` or, as in JSON, `dict[str, str]`, *optional*):
             Names of the classes of a class-conditional model, by their numbers. `class_labels` may then be names.
 
     Raises:
@@ -50,7 +50,7 @@ class SPIGANPipeline(GANPipeline):
         self,
         generator: SPIGANGenerator | ModelMixin,
         scheduler: SPIGANScheduler,
-        id2label: dict[int, str] | None = None,
+        id2label: dict[int, str] | dict[str, str] | None = None,
     ):
         super().__init__()
         self._check_components(generator, scheduler, SPIGANScheduler)

@@ -261,6 +261,11 @@ class DiffusionGANArguments(AdversarialArguments):
         "Where the noise is: 'features' puts it on the feature maps of a projected discriminator, each channel at a "
         "timestep of its own.",
     )
+    consistency_weight: float = option(
+        0.0,
+        "For a projected discriminator with two frozen networks, the weight of the distance between their mean outputs in "
+        "the losses of both networks, as in HP-GAN (arXiv 2602.03039); 0 turns it off.",
+    )
     augmentation_max_p: float = option(
         0.25, "For 'adaptive', whose probability is the p of the noise, its largest value in [0, 1]."
     )

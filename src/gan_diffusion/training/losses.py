@@ -24,9 +24,11 @@ class AdversarialLoss(ABC):
     Attributes:
         is_relative (`bool`): Whether logits are compared in pairs of a real and a generated sample. Then the generator
             needs real logits too, and one logit alone says nothing.
+        has_direction (`bool`): Whether the loss has a term for the direction of a SAN.
     """
 
     is_relative = False
+    has_direction = False
 
     @abstractmethod
     def discriminator_terms(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
@@ -40,9 +42,43 @@ class AdversarialLoss(ABC):
         """Numbers of the shape of the logits, positive where the discriminator is right about real samples."""
         return real_logits
 
+    def direction_loss(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """
+        Loss of the direction of a SAN, a last layer of length 1 (Takida et al. 2024, arXiv 2301.12811).
+
+        With R, the loss of the generator, it is R(D(real)) - R(D(fake)). For the hinge loss that is the loss of a
+        Wasserstein GAN, mean D(fake) - mean D(real), as in the authors' code for images. Their vocoder (Shibuya et al.
+        2024, arXiv 2309.02836) has the same form with another R; they publish no code with the logistic loss. Samples
+        have the weight -R', which the theory needs to be positive everywhere. That of least squares is not, and a
+        relative loss has no such R.
+
+        Args:
+            real_logits (`torch.Tensor` of shape (B, L)): The `direction_logits` of real samples.
+            fake_logits (`torch.Tensor` of shape (B, L)): The `direction_logits` of generated samples.
+
+        Returns:
+            `torch.Tensor`: a scalar.
+
+        Raises:
+            ValueError: If the loss has no such term.
+        """
+        self.check_direction()
+        return self.generator_loss(real_logits) - self.generator_loss(fake_logits)
+
+    def check_direction(self) -> None:
+        """Raises a `ValueError` if the loss has no term for the direction of a SAN."""
+        if not self.has_direction:
+            names = " or ".join(repr(name) for name, loss in ADVERSARIAL_LOSSES.items() if loss.has_direction)
+            own = next((name for name, loss in ADVERSARIAL_LOSSES.items() if loss is self), type(self).__name__)
+            raise ValueError(
+                f"`adversarial_loss` must be {names} for a discriminator with `last_layer` 'san', got {own!r}."
+            )
+
 
 class LogisticLoss(AdversarialLoss):
     """Non-saturating logistic loss (Goodfellow et al. 2014): softplus(-D(real)) + softplus(D(fake))."""
+
+    has_direction = True
 
     def discriminator_terms(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
         """As in the base class."""
@@ -55,6 +91,8 @@ class LogisticLoss(AdversarialLoss):
 
 class HingeLoss(AdversarialLoss):
     """Hinge loss (Lim and Ye 2017, arXiv 1705.02894): max(0, 1 - D(real)) + max(0, 1 + D(fake))."""
+
+    has_direction = True
 
     def discriminator_terms(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
         """As in the base class."""
@@ -127,6 +165,20 @@ ADVERSARIAL_LOSSES: dict[str, AdversarialLoss] = {
     "least_squares": LeastSquaresLoss(),
     "relativistic": RelativisticLoss(),
 }
+
+
+def inconsistency(mean_logits: Tensor) -> Tensor:
+    """
+    How far two discriminators are apart in what they say of the same images (HP-GAN, arXiv 2602.03039).
+
+    Args:
+        mean_logits (`torch.Tensor` of shape (B, 2)): The mean logit of each.
+
+    Returns:
+        `torch.Tensor` of shape (): the mean of the squared differences.
+    """
+    first, second = mean_logits.unbind(dim=1)
+    return F.mse_loss(first, second)
 
 
 def gradient_penalty(logits: Tensor, samples: Tensor) -> Tensor:

@@ -7,10 +7,14 @@ import torch
 from accelerate import init_empty_weights
 from golden_projected import fill, golden_head
 from golden_utils import assert_matches, load_golden, load_golden_json
-from tiny_features import TINY, TinyFeatures
+from tiny_features import TINY, TWO, TinyFeatures
 from torch import nn
 
-from gan_diffusion.conversion.projected import feature_mixing_key_map, projected_head_key_map
+from gan_diffusion.conversion.projected import (
+    feature_mixing_key_map,
+    projected_discriminator_key_map,
+    projected_head_key_map,
+)
 from gan_diffusion.models import ProjectedDiscriminator
 from gan_diffusion.models.discriminators.projected_blocks import FeatureMixing
 from gan_diffusion.models.features import digest_of, register_feature_network
@@ -29,14 +33,14 @@ class TestGolden:
     def test_heads(self, golden, name):
         head, features = golden_head(name), golden["feat32"].requires_grad_()
         labels = golden["c_onehot"].argmax(dim=1) if name == "disc_cond" else None
-        logits = head(features, labels)
+        logits, _ = head(features, labels)
         assert_matches(logits, golden[f"{name}.logits"], **TIGHT, name="logits")
         (gradient,) = torch.autograd.grad(logits.sum(), features)
         assert_matches(gradient, golden[f"{name}.grad"], **TIGHT, name="gradient")
 
     def test_training_mode(self, golden):
         head = golden_head("disc").train()
-        assert_matches(head(golden["feat32"]), golden["disc.logits_train"], **TIGHT)
+        assert_matches(head(golden["feat32"])[0], golden["disc.logits_train"], **TIGHT)
 
     @pytest.mark.parametrize("name", ["disc", "disc_sep", "disc_cond"])
     def test_keys(self, name):
@@ -124,7 +128,7 @@ class TestFeatures:
         discriminator = small_discriminator().train().requires_grad_(True)
         sample = images(2, 3, 16, 16).requires_grad_()
         discriminator(sample).logits.sum().backward()
-        network = discriminator.load_features()
+        (network,) = discriminator.load_features()
         assert not network.training and not any(each.requires_grad for each in network.parameters())
         assert (sample.grad != 0).any()
 
@@ -138,7 +142,7 @@ class TestFeatures:
         discriminator = small_discriminator().eval()
         expected = discriminator(images(2, 3, 16, 16)).logits
         logits = discriminator.double()(images(2, 3, 16, 16).double()).logits
-        assert logits.dtype == torch.float64 and discriminator.load_features().fine.weight.dtype == torch.float32
+        assert logits.dtype == torch.float64 and discriminator.load_features()[0].fine.weight.dtype == torch.float32
         torch.testing.assert_close(logits.float(), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -181,6 +185,94 @@ class TestImages:
         assert torch.equal(plain(sample, 3).logits, plain(sample).logits)
         with pytest.raises(ValueError, match="`timestep` must be given"):
             timed(sample)
+
+
+def half(both, place):
+    """A discriminator of one frozen network of the two, with the same weights."""
+    names = ("feature_network", "feature_channels")
+    options = {name: value for name, value in both.config.items() if name[0] != "_" and name != "feature_digest"}
+    alone = ProjectedDiscriminator(**options | {name: both.config[name][place] for name in names})
+    prefix, first = ("mixing.", "second_mixing.")[place], 2 * place
+    weights = {}
+    for name, value in both.state_dict().items():
+        if name.startswith(prefix):
+            weights["mixing." + name.removeprefix(prefix)] = value
+        for number in (first, first + 1):
+            if name.startswith(f"heads.{number}."):
+                weights[name.replace(f"heads.{number}.", f"heads.{number - first}.")] = value
+    alone.load_state_dict(weights)
+    return alone.eval()
+
+
+class TestTwoNetworks:
+    @pytest.mark.parametrize("options", [{}, {"num_class_embeds": 3}, {"last_layer": "san"}, {"patch": True}])
+    def test_it_is_two_discriminators_side_by_side(self, options):
+        both = small_discriminator(**TWO | options).eval()
+        inputs = {"sample": images(2, 3, 16, 16)}
+        if "num_class_embeds" in options:
+            inputs["class_labels"] = torch.tensor([0, 2])
+        output, alone = both(**inputs), [half(both, place)(**inputs) for place in (0, 1)]
+        assert torch.equal(output.logits, torch.cat([each.logits for each in alone], dim=1))
+        assert torch.equal(output.mean_logits, torch.stack([each.logits.mean(dim=1) for each in alone], dim=1))
+        assert all(each.mean_logits is None for each in alone)
+        if "last_layer" in options:
+            directions = torch.cat([each.direction_logits for each in alone], dim=1)
+            assert torch.equal(output.direction_logits, directions)
+
+    def test_the_maps_of_both_are_noised(self):
+        discriminator, seen = small_discriminator(**TWO), []
+        discriminator.feature_noise = lambda features: seen.append(features.shape[1]) or features
+        discriminator(images(2, 3, 16, 16))
+        assert seen == [4, 6, 3, 5]
+
+    def test_neither_is_stored_and_both_must_be_those_of_the_training(self, tmp_path):
+        discriminator = small_discriminator(**TWO).eval()
+        logits = discriminator(images(2, 3, 16, 16)).logits
+        discriminator.save_pretrained(tmp_path)
+        loaded = ProjectedDiscriminator.from_pretrained(tmp_path)
+        assert {name.split(".")[0] for name in loaded.state_dict()} == {"mixing", "second_mixing", "heads"}
+        assert list(loaded.config.feature_digest) == [digest_of(each) for each in discriminator.load_features()]
+        torch.testing.assert_close(loaded(images(2, 3, 16, 16)).logits, logits)
+        register_feature_network("tiny-other", lambda: TinyFeatures(2, (3, 5)))
+        try:
+            with pytest.raises(
+                ValueError, match="`feature_network` 'tiny-other' must have the weights of the training"
+            ):
+                ProjectedDiscriminator.from_pretrained(tmp_path).load_features()
+        finally:
+            register_feature_network("tiny-other", lambda: TinyFeatures(1, (3, 5)))
+
+    def test_networks_of_other_depths(self):
+        options = {"feature_network": ("efficientnet-lite0", "tiny"), "feature_channels": ((24, 40, 112, 320), (4, 6))}
+        sample = images(2, 3, 32, 32).requires_grad_()
+        output = small_discriminator(**options, input_size=64, num_downsamples=3)(sample)
+        assert output.logits.shape[1] == 4 * 1 + 2 * 25
+        for place in range(2):
+            (gradient,) = torch.autograd.grad(output.mean_logits[:, place].sum(), sample, retain_graph=True)
+            assert (gradient != 0).any()
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"feature_network": ("tiny", "tiny")}, "`feature_network` must name two different networks"),
+            ({"feature_channels": (4, 6)}, "`feature_channels` must be a pair of values for the two networks"),
+            ({"feature_channels": ((4, 6), ())}, "`feature_channels` must have one number for each map"),
+            ({"feature_channels": ((4, 6), (3, 0))}, "`feature_channels` must be at least 1"),
+            ({"feature_digest": "0"}, "`feature_digest` must be a pair of values for the two networks"),
+            ({"feature_network": "tiny"}, "`feature_channels` must be one value for the one network"),
+        ],
+    )
+    def test_options_that_are_not_for_two(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            small_discriminator(**TWO | options)
+
+    def test_three_are_too_many(self):
+        with pytest.raises(TypeError, match="`feature_network` must be of type"):
+            small_discriminator(feature_network=("tiny", "tiny-other", "efficientnet-lite0"))
+
+    def test_it_has_no_reference_keys(self):
+        with pytest.raises(ValueError, match="`feature_network` must be one network for reference keys"):
+            projected_discriminator_key_map(small_discriminator(**TWO))
 
 
 def trainable():

@@ -16,6 +16,7 @@ from ..layers.embeddings import TimestepMLP, check_class_labels, expand_timestep
 from ..layers.initialization import conv, linear
 from ..layers.minibatch_stddev import minibatch_stddev
 from ..layers.resampling import Downsample
+from ..layers.sliced import SlicedLinear, check_last_layer
 from ..network import Network
 from ..outputs import DiscriminatorOutput
 
@@ -76,10 +77,12 @@ class DDGANDiscriminator(Network):
         num_class_embeds (`int`, *optional*):
             Number of classes, for a class-conditional discriminator: the class embedding is added to the time
             embedding.
+        last_layer (`str`, defaults to `"linear"`):
+            "san" for a last layer of length 1, trained by the `direction_logits`: see [`ProjectedDiscriminator`].
 
     Raises:
-        ValueError: From the constructor, if `downsample` is not one shorter than `channel_multipliers`, or
-            `stddev_group_size` or `time_embed_dim` is too small.
+        ValueError: From the constructor, if `downsample` is not one shorter than `channel_multipliers`,
+            `stddev_group_size` or `time_embed_dim` is too small, or `last_layer` is unknown.
     """
 
     _no_split_modules = ["DiscriminatorBlock"]
@@ -97,6 +100,7 @@ class DDGANDiscriminator(Network):
         fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         stddev_group_size: int = 4,
         num_class_embeds: int | None = None,
+        last_layer: str = "linear",
     ):
         super().__init__()
         if len(downsample) != len(channel_multipliers) - 1:
@@ -108,6 +112,7 @@ class DDGANDiscriminator(Network):
             raise ValueError(f"`stddev_group_size` must be at least 1, got {stddev_group_size}.")
         if time_embed_dim < 4:
             raise ValueError(f"`time_embed_dim` must be at least 4, got {time_embed_dim}.")
+        check_last_layer(last_layer)
         widths = [base_channels * multiplier for multiplier in channel_multipliers]
 
         self.time_embedding = TimestepMLP(time_embed_dim, time_embed_dim, _leaky_relu)
@@ -118,7 +123,7 @@ class DDGANDiscriminator(Network):
             for width, next_width, down in zip(widths[:-1], widths[1:], downsample, strict=True)
         )
         self.conv_out = conv(widths[-1] + 1, widths[-1], 3, scale=0.0 if zero_init_final_conv else 1.0)
-        self.linear_out = linear(widths[-1], 1)
+        self.linear_out = SlicedLinear(widths[-1]) if last_layer == "san" else linear(widths[-1], 1)
 
     def forward(
         self,
@@ -127,7 +132,7 @@ class DDGANDiscriminator(Network):
         noisier_sample: Tensor,
         class_labels: Tensor | None = None,
         return_dict: bool = True,
-    ) -> DiscriminatorOutput | tuple[Tensor]:
+    ) -> DiscriminatorOutput | tuple[Tensor, ...]:
         """
         Judges a pair of neighbouring states of the diffusion.
 
@@ -141,7 +146,9 @@ class DDGANDiscriminator(Network):
             return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
 
         Returns:
-            [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
+            [`DiscriminatorOutput`] or `tuple`:
+                the logits as `.logits`, (B, 1), where positive means real; with `last_layer="san"`,
+                `.direction_logits` too.
 
         Raises:
             ValueError: If a shape is not as described, or class labels are missing, unexpected or out of range.
@@ -163,8 +170,8 @@ class DDGANDiscriminator(Network):
             hidden = block(hidden, time)
         hidden = minibatch_stddev(hidden, self.config.stddev_group_size)
         hidden = _leaky_relu(self.conv_out(hidden), inplace=True)
-        logits = self.linear_out(hidden.sum(dim=(2, 3)))
-        return DiscriminatorOutput(logits=logits) if return_dict else (logits,)
+        output = DiscriminatorOutput.of(self.linear_out(hidden.sum(dim=(2, 3))))
+        return output if return_dict else output.to_tuple()
 
     def _check_inputs(self, sample: Tensor, noisier_sample: Tensor, class_labels: Tensor | None) -> None:
         channels = self.config.in_channels

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..layers.embeddings import check_class_labels, expand_timesteps, fourier_features
 from ..layers.mlp import ConditionalMLP
+from ..layers.sliced import SlicedLinear, check_last_layer
 from ..network import Network
 from ..outputs import DiscriminatorOutput
 
@@ -29,9 +30,11 @@ class MLPDiscriminator(Network):
             Factor of the timestep before its embedding, which is made for 0..1000: 1000 for positions in [0, 1].
         pairs (`bool`, defaults to `True`):
             Whether it judges pairs of neighbouring states, as in DDGAN, rather than single samples.
+        last_layer (`str`, defaults to `"linear"`):
+            "san" for a last layer of length 1, trained by the `direction_logits`: see [`ProjectedDiscriminator`].
 
     Raises:
-        ValueError: From the constructor, if a width or number is too small.
+        ValueError: From the constructor, if a width or number is too small, or `last_layer` is unknown.
     """
 
     _no_split_modules = ["ConditionalMLP"]
@@ -47,12 +50,16 @@ class MLPDiscriminator(Network):
         num_class_embeds: int | None = None,
         timestep_scale: float = 1.0,
         pairs: bool = True,
+        last_layer: str = "linear",
     ):
         super().__init__()
         if num_octaves < 0:
             raise ValueError(f"`num_octaves` must be at least 0, got {num_octaves}.")
+        check_last_layer(last_layer)
         in_dim = (2 if pairs else 1) * data_dim * (1 + 2 * num_octaves)
         self.mlp = ConditionalMLP(in_dim, hidden_dim, num_layers, 1, num_class_embeds)
+        if last_layer == "san":
+            self.mlp.linear_out = SlicedLinear(hidden_dim)
 
     def forward(
         self,
@@ -61,7 +68,7 @@ class MLPDiscriminator(Network):
         noisier_sample: Tensor | None = None,
         class_labels: Tensor | None = None,
         return_dict: bool = True,
-    ) -> DiscriminatorOutput | tuple[Tensor]:
+    ) -> DiscriminatorOutput | tuple[Tensor, ...]:
         """
         Judges a sample, or a pair of neighbouring states of the diffusion.
 
@@ -76,7 +83,9 @@ class MLPDiscriminator(Network):
             return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
 
         Returns:
-            [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
+            [`DiscriminatorOutput`] or `tuple`:
+                the logits as `.logits`, (B, 1), where positive means real; with `last_layer="san"`,
+                `.direction_logits` too.
 
         Raises:
             ValueError: If a shape is not as described, or class labels are missing, unexpected or out of range.
@@ -103,4 +112,5 @@ class MLPDiscriminator(Network):
         states = [sample] if noisier_sample is None else [sample, noisier_sample]
         features = [fourier_features(state.flatten(1), self.config.num_octaves) for state in states]
         logits = self.mlp(torch.cat(features, dim=1), self.config.timestep_scale * timesteps, class_labels)
-        return DiscriminatorOutput(logits=logits) if return_dict else (logits,)
+        output = DiscriminatorOutput.of(logits)
+        return output if return_dict else output.to_tuple()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..layers.embeddings import sinusoidal_embedding
+from ..layers.sliced import SlicedConv2d, project_on
 from ..layers.spectral import BatchNorm, SpectralConv2d
 
 
@@ -119,6 +120,9 @@ class ProjectedHead(nn.Module):
         time_embed_dim (`int`, *optional*): Number of sines and cosines of the timestep; `None` if it is not told.
         class_embed_dim (`int`, defaults to 128): Width of the class embedding.
         condition_dim (`int`, defaults to 64): Width of the vector.
+        sliced (`bool`, defaults to `False`):
+            Whether the head is a SAN. What has length 1 is then the vector of the condition, or without one the last
+            convolution.
     """
 
     def __init__(
@@ -130,6 +134,7 @@ class ProjectedHead(nn.Module):
         time_embed_dim: int | None = None,
         class_embed_dim: int = 128,
         condition_dim: int = 64,
+        sliced: bool = False,
     ):
         super().__init__()
         self.blocks = nn.ModuleList(
@@ -140,14 +145,20 @@ class ProjectedHead(nn.Module):
         self.class_embed = None if num_class_embeds is None else nn.Embedding(num_class_embeds, class_embed_dim)
         width = (time_embed_dim or 0) + (0 if num_class_embeds is None else class_embed_dim)
         self.condition = nn.Linear(width, condition_dim) if width else None
-        self.conv_out = SpectralConv2d(channels[-1], condition_dim if width else 1, _LAST_KERNEL, bias=False)
+        self.sliced = sliced
+        if sliced and not width:
+            self.conv_out = SlicedConv2d(channels[-1], 1, _LAST_KERNEL)
+        else:
+            self.conv_out = SpectralConv2d(channels[-1], condition_dim if width else 1, _LAST_KERNEL, bias=False)
 
     @property
     def smallest_side(self) -> int:
         """Smallest side of a map that a logit can be made of."""
         return _LAST_KERNEL << len(self.blocks)
 
-    def forward(self, features: Tensor, class_labels: Tensor | None = None, timesteps: Tensor | None = None) -> Tensor:
+    def forward(
+        self, features: Tensor, class_labels: Tensor | None = None, timesteps: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """
         Judges a feature map.
 
@@ -157,17 +168,19 @@ class ProjectedHead(nn.Module):
             timesteps (`torch.Tensor` of shape (B,), *optional*): t, if the head is told it.
 
         Returns:
-            `torch.Tensor` of shape (B, 1, h, w): logits.
+            `tuple[torch.Tensor, torch.Tensor | None]`: logits, (B, 1, h, w), and those of the direction in a SAN.
         """
         for block in self.blocks:
             features = block(features)
         logits = self.conv_out(features)
         if self.condition is None:
-            return logits
+            return logits if self.sliced else (logits, None)
         condition = []
         if self.time_embed_dim is not None and timesteps is not None:
             condition.append(sinusoidal_embedding(timesteps, self.time_embed_dim).to(logits.dtype))
         if self.class_embed is not None:
             condition.append(self.class_embed(class_labels).to(logits.dtype))
         vector = _leaky_relu(self.condition(torch.cat(condition, dim=1)))
-        return (logits * vector[:, :, None, None]).sum(1, keepdim=True) / math.sqrt(vector.shape[1])
+        if self.sliced:
+            return project_on(logits, vector)
+        return (logits * vector[:, :, None, None]).sum(1, keepdim=True) / math.sqrt(vector.shape[1]), None

@@ -5,12 +5,14 @@
 
 import math
 
+import torch.nn.functional as F
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 
 from ..layers.embeddings import check_class_labels
 from ..layers.equalized import ClassEmbedding, EqualizedLinear
 from ..layers.positions import expand_positions, position_embedding
+from ..layers.sliced import check_last_layer, project_on
 from ..network import Network
 from ..outputs import DiscriminatorOutput
 from .stylegan2_blocks import StyleGAN2Epilogue, StyleGAN2Trunk
@@ -43,6 +45,8 @@ class SPIGANDiscriminator(Network):
         num_stddev_channels (`int`, defaults to 1): Channels of that layer; 0 for none.
         fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the downsampling filter.
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
+        last_layer (`str`, defaults to `"linear"`):
+            "san" for a last layer of length 1, trained by the `direction_logits`: see [`ProjectedDiscriminator`].
 
     Raises:
         ValueError: From the constructor, if an option is out of range.
@@ -66,8 +70,10 @@ class SPIGANDiscriminator(Network):
         num_stddev_channels: int = 1,
         fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
+        last_layer: str = "linear",
     ):
         super().__init__()
+        check_last_layer(last_layer)
         if position_embed_dim < 4:
             raise ValueError(f"`position_embed_dim` must be at least 4, got {position_embed_dim}.")
         self.position_mlp = nn.Sequential(
@@ -90,14 +96,19 @@ class SPIGANDiscriminator(Network):
         width = self.trunk.out_channels
         self.project = EqualizedLinear(position_embed_dim, width) if projection else None
         # The first output is the logit, the others are what is projected.
-        out_features = 1 + width if projection else 1
         self.epilogue = StyleGAN2Epilogue(
-            width, self.trunk.out_size, out_features, stddev_group_size, num_stddev_channels, activation_clamp
+            width,
+            self.trunk.out_size,
+            1 + width if projection else 1,
+            stddev_group_size,
+            num_stddev_channels,
+            activation_clamp,
+            sliced=last_layer == "san" and not projection,
         )
 
     def forward(
         self, sample: Tensor, u: Tensor | float, class_labels: Tensor | None = None, return_dict: bool = True
-    ) -> DiscriminatorOutput | tuple[Tensor]:
+    ) -> DiscriminatorOutput | tuple[Tensor, ...]:
         """
         Judges points of the straight path.
 
@@ -109,7 +120,9 @@ class SPIGANDiscriminator(Network):
             return_dict (`bool`, defaults to `True`): Whether to return an output rather than a tuple.
 
         Returns:
-            [`DiscriminatorOutput`] or `tuple`: the logits as `.logits`, (B, 1); positive means real.
+            [`DiscriminatorOutput`] or `tuple`:
+                the logits as `.logits`, (B, 1), where positive means real; with `last_layer="san"`,
+                `.direction_logits` too.
 
         Raises:
             ValueError: If a shape or a position is not as described, or class labels are missing, unexpected or out of
@@ -124,6 +137,13 @@ class SPIGANDiscriminator(Network):
             embedding = (embedding + self.class_embed(class_labels)) * math.sqrt(0.5)
         logits = self.epilogue(self.trunk(sample, embedding))
         if self.project is not None:
-            projected = (logits[:, 1:] * self.project(embedding)).sum(dim=1, keepdim=True)
-            logits = logits[:, :1] + projected / math.sqrt(self.trunk.out_channels)
-        return DiscriminatorOutput(logits=logits) if return_dict else (logits,)
+            scale = math.sqrt(self.trunk.out_channels)
+            if self.config.last_layer == "san":
+                # The embedding belongs to the features, which it has a part in.
+                vector = self.project(embedding.detach()) / scale
+                logits = project_on(logits, F.pad(vector, (1, 0), value=1.0))
+            else:
+                projected = (logits[:, 1:] * self.project(embedding)).sum(dim=1, keepdim=True)
+                logits = logits[:, :1] + projected / scale
+        output = DiscriminatorOutput.of(logits)
+        return output if return_dict else output.to_tuple()

@@ -9,6 +9,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from ..layers.embeddings import check_class_labels, expand_timesteps
+from ..layers.sliced import check_last_layer, project_on
 from ..network import Network
 from ..outputs import DiscriminatorOutput
 from .stylegan2_blocks import ConditionMapping, StyleGAN2Epilogue, StyleGAN2Trunk
@@ -46,6 +47,8 @@ class StyleGAN2Discriminator(Network):
         num_stddev_channels (`int`, defaults to 1): Channels of that layer; 0 for none.
         fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the downsampling filter.
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
+        last_layer (`str`, defaults to `"linear"`):
+            "san" for a last layer of length 1, trained by the `direction_logits`: see [`ProjectedDiscriminator`].
 
     Raises:
         ValueError: From the constructor, if an option is out of range.
@@ -72,8 +75,15 @@ class StyleGAN2Discriminator(Network):
         num_stddev_channels: int = 1,
         fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
+        last_layer: str = "linear",
     ):
         super().__init__()
+        check_last_layer(last_layer)
+        if last_layer == "san" and timestep_embedding == "official" and num_class_embeds is None:
+            raise ValueError(
+                "`timestep_embedding` must be 'sinusoidal' or None for `last_layer` 'san' without classes, got 'official', "
+                "whose vector is 0 at t = 0 and so has no direction."
+            )
         self.trunk = StyleGAN2Trunk(
             sample_size, in_channels, channel_base, channel_max, architecture, fir_taps, activation_clamp
         )
@@ -88,9 +98,14 @@ class StyleGAN2Discriminator(Network):
                 num_mapping_layers,
                 mapping_lr_multiplier,
             )
-        out_features = 1 if self.mapping is None else width
         self.epilogue = StyleGAN2Epilogue(
-            width, self.trunk.out_size, out_features, stddev_group_size, num_stddev_channels, activation_clamp
+            width,
+            self.trunk.out_size,
+            1 if self.mapping is None else width,
+            stddev_group_size,
+            num_stddev_channels,
+            activation_clamp,
+            sliced=last_layer == "san" and self.mapping is None,
         )
 
     @property
@@ -121,7 +136,8 @@ class StyleGAN2Discriminator(Network):
         Returns:
             [`DiscriminatorOutput`] or `tuple`:
                 the logits as `.logits`, (B, 1), where positive means real; if asked for, the features of the last
-                level as `.features`, (B, `feature_channels`, H, W), which do not depend on timestep and label.
+                level as `.features`, (B, `feature_channels`, H, W), which do not depend on timestep and label; with
+                `last_layer="san"`, `.direction_logits` too.
 
         Raises:
             ValueError: If a shape is not as described, the timestep is missing, or class labels are missing,
@@ -141,7 +157,9 @@ class StyleGAN2Discriminator(Network):
         logits = self.epilogue(features)
         if self.mapping is not None:
             condition = self.mapping(timestep, class_labels, logits.dtype)
-            logits = (logits * condition).sum(dim=1, keepdim=True) / math.sqrt(condition.shape[1])
-        if not return_dict:
-            return (logits, features) if return_features else (logits,)
-        return DiscriminatorOutput(logits=logits, features=features if return_features else None)
+            if self.config.last_layer == "san":
+                logits = project_on(logits, condition)
+            else:
+                logits = (logits * condition).sum(dim=1, keepdim=True) / math.sqrt(condition.shape[1])
+        output = DiscriminatorOutput.of(logits, features if return_features else None)
+        return output if return_dict else output.to_tuple()

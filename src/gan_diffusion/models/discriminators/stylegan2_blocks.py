@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,7 @@ from ..layers.equalized import EqualizedConv2d, EqualizedLinear
 from ..layers.minibatch_stddev import minibatch_stddev
 from ..layers.pyramid import pyramid_channels, size_pair
 from ..layers.resampling import Downsample
+from ..layers.sliced import SlicedLinear
 
 
 TIMESTEP_EMBEDDINGS = ("sinusoidal", "official", None)
@@ -153,6 +155,7 @@ class StyleGAN2Epilogue(nn.Module):
         num_stddev_channels (`int`, defaults to 1):
             Channels of the minibatch standard deviation, a divisor of `channels`; 0 for none.
         clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
+        sliced (`bool`, defaults to `False`): Whether the last layer is that of a SAN, with two outputs (B, 1).
 
     Raises:
         ValueError: From the constructor, if an option is out of range.
@@ -166,6 +169,7 @@ class StyleGAN2Epilogue(nn.Module):
         stddev_group_size: int = 4,
         num_stddev_channels: int = 1,
         clamp: float | None = 256.0,
+        sliced: bool = False,
     ):
         super().__init__()
         if stddev_group_size < 1:
@@ -178,10 +182,14 @@ class StyleGAN2Epilogue(nn.Module):
         self.num_stddev_channels = num_stddev_channels
         self.conv = EqualizedConv2d(channels + num_stddev_channels, channels, 3, activation=True, clamp=clamp)
         self.linear = EqualizedLinear(channels * math.prod(size), channels, activation=True)
-        self.linear_out = EqualizedLinear(channels, out_features)
+        if sliced:
+            self.linear_out = SlicedLinear(channels)
+            nn.init.normal_(self.linear_out.weight)  # turns at the learning rate, as the equalised layers do
+        else:
+            self.linear_out = EqualizedLinear(channels, out_features)
 
-    def forward(self, hidden: Tensor) -> Tensor:
-        """(B, channels, *size) -> (B, out_features)."""
+    def forward(self, hidden: Tensor) -> Any:
+        """(B, channels, *size) -> (B, out_features), or those of a SAN."""
         if self.num_stddev_channels:
             hidden = minibatch_stddev(hidden, self.stddev_group_size, self.num_stddev_channels)
         return self.linear_out(self.linear(self.conv(hidden).flatten(1)))

@@ -115,7 +115,7 @@ class Objective(ABC):
             What the discriminator's samples go through; nothing by default.
 
     Raises:
-        ValueError: If the loss is unknown.
+        ValueError: If the loss is unknown, or undefined for the discriminator's last layer.
 
     Attributes:
         networks (`dict[str, nn.Module]`): All networks by name. The loop replaces them by distributed wrappers.
@@ -144,6 +144,9 @@ class Objective(ABC):
         self.scheduler = scheduler
         self.adversarial_loss = ADVERSARIAL_LOSSES[adversarial_loss]
         self.augmentation = augmentation or Augmentation()
+        config = getattr(extract_model_from_parallel(discriminator), "config", {})
+        if config.get("last_layer") == "san":
+            self.adversarial_loss.check_direction()
 
     @property
     def generator(self) -> nn.Module:
@@ -159,6 +162,23 @@ class Objective(ABC):
     @abstractmethod
     def half_steps(self) -> tuple[HalfStep, ...]:
         """The half-steps of a training step, in the order in which they run."""
+
+    def adversarial_terms(self, real: Any, fake: Any) -> dict[str, torch.Tensor]:
+        """
+        Terms of the discriminator's loss.
+
+        Args:
+            real (`DiscriminatorOutput`): What it says of real samples.
+            fake (`DiscriminatorOutput`): What it says of generated samples.
+
+        Returns:
+            `dict[str, torch.Tensor]`: those of the adversarial loss, and for a SAN that of the direction.
+        """
+        terms = self.adversarial_loss.discriminator_terms(real.logits, fake.logits)
+        directions = getattr(real, "direction_logits", None)
+        if directions is not None:
+            terms["loss_d_direction"] = self.adversarial_loss.direction_loss(directions, fake.direction_logits)
+        return terms
 
     def finish_step(self, step: int) -> dict[str, float]:
         """Called in every process after the optimisers of step number `step`. Returns numbers to report."""
@@ -208,6 +228,12 @@ def mean_of_processes(value: torch.Tensor) -> float:
         torch.distributed.all_reduce(value)
         value = value / torch.distributed.get_world_size()
     return value.item()
+
+
+def outputs_of(output: Any) -> list[torch.Tensor]:
+    """All that a discriminator says in the output, for [`lazy`]: in a SAN, the logits lead to no last layer."""
+    directions = getattr(output, "direction_logits", None)
+    return [output.logits] if directions is None else [output.logits, directions]
 
 
 def lazy(penalties: Mapping[str, torch.Tensor], interval: int, *outputs: torch.Tensor) -> StepOutput:

@@ -5,6 +5,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -114,10 +115,10 @@ class DDGANObjective(Objective):
         x_tp1: torch.Tensor,
         draws: DDGANDraws,
         condition: dict[str, torch.Tensor],
-    ) -> torch.Tensor:
-        """Logits of a pair, whose images are augmented alike."""
+    ) -> Any:
+        """What is said of a pair, whose images are augmented alike."""
         transform = self.augmentation.draw(x_t)
-        return discriminator(transform(x_t), draws.timesteps, transform(x_tp1), **condition).logits
+        return discriminator(transform(x_t), draws.timesteps, transform(x_tp1), **condition)
 
     def discriminator_loss(
         self, batch: Batch, r1: bool = False, r2: bool = False, draws: DDGANDraws | None = None
@@ -138,18 +139,18 @@ class DDGANObjective(Objective):
         t = draws.timesteps
         x_t, x_tp1 = self.scheduler.add_noise_pair(batch.samples, t, noise=draws.noise, flip=batch.flip)
         x_t.requires_grad_(r1)
-        real_logits = self._judge(self.discriminator, x_t, x_tp1, draws, batch.condition)
+        real = self._judge(self.discriminator, x_t, x_tp1, draws, batch.condition)
         with torch.no_grad():
             fake_x_t = self._fake(x_tp1, draws, batch.condition)
         fake_x_t.requires_grad_(r2)
-        fake_logits = self._judge(self.discriminator, fake_x_t, x_tp1, draws, batch.condition)
-        self.augmentation.observe(self.adversarial_loss.real_margins(real_logits, fake_logits), t == 0)
+        fake = self._judge(self.discriminator, fake_x_t, x_tp1, draws, batch.condition)
+        self.augmentation.observe(self.adversarial_loss.real_margins(real.logits, fake.logits), t == 0)
 
-        terms = self.adversarial_loss.discriminator_terms(real_logits, fake_logits)
+        terms = self.adversarial_terms(real, fake)
         if r1:
-            terms["r1"] = 0.5 * self.r1_gamma * gradient_penalty(real_logits, x_t)
+            terms["r1"] = 0.5 * self.r1_gamma * gradient_penalty(real.logits, x_t)
         if r2:
-            terms["r2"] = 0.5 * self.r2_gamma * gradient_penalty(fake_logits, fake_x_t)
+            terms["r2"] = 0.5 * self.r2_gamma * gradient_penalty(fake.logits, fake_x_t)
         return StepOutput.from_terms(terms)
 
     def generator_loss(self, batch: Batch, draws: DDGANDraws | None = None) -> StepOutput:
@@ -169,8 +170,8 @@ class DDGANObjective(Objective):
         fake_x_t = self._fake(x_tp1, draws, batch.condition)
         real_logits = None
         with frozen(self.discriminator) as discriminator:
-            fake_logits = self._judge(discriminator, fake_x_t, x_tp1, draws, batch.condition)
+            fake_logits = self._judge(discriminator, fake_x_t, x_tp1, draws, batch.condition).logits
             if self.adversarial_loss.is_relative:
-                real_logits = self._judge(discriminator, x_t, x_tp1, draws, batch.condition)
+                real_logits = self._judge(discriminator, x_t, x_tp1, draws, batch.condition).logits
         loss = self.adversarial_loss.generator_loss(fake_logits, real_logits)
         return StepOutput(loss, {"loss_g": loss.detach()})

@@ -14,8 +14,8 @@ from ...data.batch import Batch
 from ...models.discriminators.diffused import ChannelNoise
 from ...schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
 from ..augmentation import AdaptiveAugmentation, Augmentation
-from ..losses import gradient_penalty, path_lengths
-from .base import HalfStep, Objective, StepOutput, check_ranges, frozen, lazy, mean_of_processes
+from ..losses import gradient_penalty, inconsistency, path_lengths
+from .base import HalfStep, Objective, StepOutput, check_ranges, frozen, lazy, mean_of_processes, outputs_of
 
 
 NOISE_PLACES = ("samples", "features")
@@ -88,9 +88,13 @@ class DiffusionGANObjective(Objective):
         augmentation ([`~training.Augmentation`], *optional*): For images.
         noise_on (`str`, defaults to `"samples"`):
             "samples", or "features" for a discriminator with `feature_noise`, such as [`ProjectedDiscriminator`].
+        consistency_weight (`float`, defaults to 0.0):
+            Weight of the distance between what the two halves of a [`ProjectedDiscriminator`] with two frozen networks
+            say, in the losses of both players; 0 turns it off.
 
     Raises:
-        ValueError: If an argument is out of its range, the loss unknown, or the noise cannot be put there.
+        ValueError: If an argument is out of its range, the loss unknown, the noise cannot be put there, or there are
+            not two frozen networks where they are to be consistent.
     """
 
     def __init__(
@@ -110,6 +114,7 @@ class DiffusionGANObjective(Objective):
         adversarial_loss: str = "logistic",
         augmentation: Augmentation | None = None,
         noise_on: str = "samples",
+        consistency_weight: float = 0.0,
     ):
         check_ranges(
             ("r1_gamma", r1_gamma, 0, math.inf),
@@ -120,6 +125,7 @@ class DiffusionGANObjective(Objective):
             ("path_length_batch_shrink", path_length_batch_shrink, 1, math.inf),
             ("path_length_decay", path_length_decay, 0, 1),
             ("style_mixing_probability", style_mixing_probability, 0, 1),
+            ("consistency_weight", consistency_weight, 0, math.inf),
         )
         if scheduler.config.decision_threshold:
             raise ValueError(
@@ -130,6 +136,8 @@ class DiffusionGANObjective(Objective):
         self._follow_noise()
         self.noise_on = noise_on
         self._place_noise()
+        self.consistency_weight = consistency_weight
+        self._check_consistency()
         self.latent_dim = latent_dim
         self.r1_gamma = r1_gamma
         self.r1_interval = r1_interval
@@ -165,6 +173,15 @@ class DiffusionGANObjective(Objective):
         if self.adversarial_loss.is_relative:
             raise ValueError(
                 "`noise_on` must be 'samples' for a relative loss, whose pairs have one timestep, got 'features'."
+            )
+
+    def _check_consistency(self) -> None:
+        """Refuses a weight of what a discriminator without two frozen networks does not have."""
+        network = extract_model_from_parallel(self.discriminator)
+        if self.consistency_weight and getattr(network, "second_mixing", None) is None:
+            raise ValueError(
+                f"`consistency_weight` must be 0 for a discriminator without two frozen networks, got "
+                f"{self.consistency_weight}. Name two in the `feature_network` of a ProjectedDiscriminator, or leave it out."
             )
 
     @property
@@ -243,31 +260,37 @@ class DiffusionGANObjective(Objective):
         with torch.no_grad():
             fake = self._diffuse(fake, draws.fake_noise, draws.fake_timesteps)
             real = self._diffuse_real(batch, draws)
-        fake_logits = self.discriminator(fake, draws.fake_timesteps, **batch.condition).logits
-        real_logits = self.discriminator(real, draws.real_timesteps, **batch.condition).logits
-        self.scheduler.observe(self.adversarial_loss.real_margins(real_logits, fake_logits))
-        return self.adversarial_loss.discriminator_terms(real_logits, fake_logits)
+        fake_output = self.discriminator(fake, draws.fake_timesteps, **batch.condition)
+        real_output = self.discriminator(real, draws.real_timesteps, **batch.condition)
+        self.scheduler.observe(self.adversarial_loss.real_margins(real_output.logits, fake_output.logits))
+        terms = self.adversarial_terms(real_output, fake_output)
+        if self.consistency_weight:
+            distance = inconsistency(real_output.mean_logits) + inconsistency(fake_output.mean_logits)
+            terms["loss_d_consistency"] = self.consistency_weight * distance
+        return terms
 
     def gradient_penalty_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """R1 on the clean real samples and R2 on generated ones, times their interval. Arguments as above."""
         draws = draws or self.draw(batch)
-        terms, logits = {}, {}
+        terms, outputs = {}, []
         if self.r1_gamma > 0:
             # The gradient is with respect to the clean sample, so that must be a float tensor.
             samples = batch.clean_samples().detach().requires_grad_()
             real = self._diffuse(samples, draws.real_noise, draws.real_timesteps)
-            logits["r1"] = self.discriminator(real, draws.real_timesteps, **batch.condition).logits
-            terms["r1"] = 0.5 * self.r1_gamma * gradient_penalty(logits["r1"], samples)
+            output = self.discriminator(real, draws.real_timesteps, **batch.condition)
+            terms["r1"] = 0.5 * self.r1_gamma * gradient_penalty(output.logits, samples)
+            outputs += outputs_of(output)
             if not self.adversarial_loss.is_relative:
-                self.scheduler.observe(logits["r1"], new_images=False)
+                self.scheduler.observe(output.logits, new_images=False)
         if self.r2_gamma > 0:
             with torch.no_grad():
                 samples = self._generate(draws, batch.condition).sample
             samples.requires_grad_()
             fake = self._diffuse(samples, draws.fake_noise, draws.fake_timesteps)
-            logits["r2"] = self.discriminator(fake, draws.fake_timesteps, **batch.condition).logits
-            terms["r2"] = 0.5 * self.r2_gamma * gradient_penalty(logits["r2"], samples)
-        return lazy(terms, self.r1_interval, *logits.values())
+            output = self.discriminator(fake, draws.fake_timesteps, **batch.condition)
+            terms["r2"] = 0.5 * self.r2_gamma * gradient_penalty(output.logits, samples)
+            outputs += outputs_of(output)
+        return lazy(terms, self.r1_interval, *outputs)
 
     def generator_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """Loss of the generator through the noise, with the discriminator frozen. Arguments as above."""
@@ -280,11 +303,14 @@ class DiffusionGANObjective(Objective):
         fake = self._diffuse(fake, draws.fake_noise, draws.fake_timesteps)
         real_logits = None
         with frozen(self.discriminator) as discriminator:
-            fake_logits = discriminator(fake, draws.fake_timesteps, **batch.condition).logits
+            output = discriminator(fake, draws.fake_timesteps, **batch.condition)
             if self.adversarial_loss.is_relative:
                 real = self._diffuse_real(batch, draws)
                 real_logits = discriminator(real, draws.real_timesteps, **batch.condition).logits
-        return {"loss_g": self.adversarial_loss.generator_loss(fake_logits, real_logits)}
+        terms = {"loss_g": self.adversarial_loss.generator_loss(output.logits, real_logits)}
+        if self.consistency_weight:
+            terms["loss_g_consistency"] = self.consistency_weight * inconsistency(output.mean_logits)
+        return terms
 
     def path_length_loss(self, batch: Batch, draws: DiffusionGANDraws | None = None) -> StepOutput:
         """Path-length regularisation on part of the batch, times its interval. Arguments as above."""

@@ -4,6 +4,7 @@
 """The objective of Diffusion-InsGen: Diffusion-GAN (arXiv 2206.02262) and InsGen (arXiv 2106.04566)."""
 
 import copy
+import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -75,11 +76,13 @@ class InsGenObjective(DiffusionGANObjective):
             ("generator_weight", generator_weight, 0, 2**31),
             ("average_momentum", average_momentum, 0, 1),
         )
-        channels = getattr(discriminator, "feature_channels", None)
+        # A config may have channels of other features, and diffusers warns where they are looked up in the network.
+        gives_features = "return_features" in inspect.signature(discriminator.forward).parameters
+        channels = getattr(discriminator, "feature_channels", None) if gives_features else None
         if not isinstance(channels, int):
             raise ValueError(
-                "`discriminator` must give features of images for instance discrimination, as a StyleGAN2Discriminator does, "
-                f"got a {type(discriminator).__name__}."
+                "`discriminator` must give features of images for `--instance_discrimination`, as a StyleGAN2Discriminator "
+                f"does, got a {type(discriminator).__name__}."
             )
         super().__init__(generator, discriminator, scheduler, latent_dim, **options)
         self.view_p = view_p

@@ -14,7 +14,7 @@ from ...data.batch import Batch
 from ...schedulers.scheduling_spi_gan import SPIGANScheduler
 from ..augmentation import Augmentation
 from ..losses import gradient_penalty
-from .base import HalfStep, Objective, StepOutput, check_ranges, frozen, lazy
+from .base import HalfStep, Objective, StepOutput, check_ranges, frozen, lazy, outputs_of
 
 
 @dataclass
@@ -126,11 +126,11 @@ class SPIGANObjective(Objective):
             fake = self.augmentation(self.generator(source, draws.positions, **batch.condition).sample)
             real = self.augmentation(real)
         # Both in the same order of positions, so that statistics over the batch mix noise levels alike.
-        real_logits = self.discriminator(real, draws.positions, **batch.condition).logits
-        fake_logits = self.discriminator(fake, draws.positions, **batch.condition).logits
-        margins = self.adversarial_loss.real_margins(real_logits, fake_logits)
+        real_output = self.discriminator(real, draws.positions, **batch.condition)
+        fake_output = self.discriminator(fake, draws.positions, **batch.condition)
+        margins = self.adversarial_loss.real_margins(real_output.logits, fake_output.logits)
         self.augmentation.observe(margins, draws.positions == 1)
-        return StepOutput.from_terms(self.adversarial_loss.discriminator_terms(real_logits, fake_logits))
+        return StepOutput.from_terms(self.adversarial_terms(real_output, fake_output))
 
     def gradient_penalty_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:
         """R1 on points of the path and R2 on generated samples, times their interval. Arguments as above."""
@@ -144,9 +144,9 @@ class SPIGANObjective(Objective):
         terms, outputs = {}, []
         for name, (gamma, images) in samples.items():
             images = images.detach().requires_grad_()
-            logits = self.discriminator(self.augmentation(images), draws.positions, **batch.condition).logits
-            terms[name] = 0.5 * gamma * gradient_penalty(logits, images)
-            outputs.append(logits)
+            output = self.discriminator(self.augmentation(images), draws.positions, **batch.condition)
+            terms[name] = 0.5 * gamma * gradient_penalty(output.logits, images)
+            outputs += outputs_of(output)
         return lazy(terms, self.r1_interval, *outputs)
 
     def generator_loss(self, batch: Batch, draws: SPIGANDraws | None = None) -> StepOutput:

@@ -1,0 +1,52 @@
+# Copyright 2026 The gan_diffusion authors.
+# SPDX-License-Identifier: Apache-2.0
+
+"""
+Puts the model of a finished run into the package, with 16-bit weights and its card.
+
+    python benchmarks/evidence/ship.py NAME
+
+NAME is an entry of benchmarks/evidence/runs.yaml that has been run by benchmarks/evidence/run.py.
+"""
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from huggingface_hub import ModelCard
+
+from gan_diffusion.pipelines import load_pipeline
+
+
+HERE = Path(__file__).parent
+TARGET = HERE.parents[1] / "src" / "gan_diffusion" / "pipelines" / "weights"
+# Of each data set: its name, and who made it under which licence.
+DATA = {"fashion-mnist": ("Fashion-MNIST", "Fashion-MNIST by Zalando Research, MIT licence")}
+
+
+def main() -> None:
+    """Ships one model."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name")
+    name = parser.parse_args().name
+    run, folder = Path("runs/evidence") / name, TARGET / name
+    data, origin = DATA[json.loads((HERE / "results" / f"{name}.json").read_text())["data"]]
+    shutil.rmtree(folder, ignore_errors=True)
+    pipeline = load_pipeline(run)
+    # No checkpoint is made here, so there is nothing to lose by rounding, and the sizes are halved.
+    pipeline.to(dtype=torch.float16)
+    pipeline.save_pretrained(folder)
+    card = ModelCard.load(run / "README.md")
+    card.data.license = "apache-2.0"
+    card.text = card.text.replace("images of its author's own", f"images of {data}").replace(
+        "- Licence of the data: not known to this card", f"- The data: {origin}"
+    )
+    card.text = card.text.replace("samples of its author's own", data)
+    card.save(folder / "README.md")
+    shutil.copy(run / "evaluation" / "samples.png", folder / "samples.png")
+
+
+if __name__ == "__main__":
+    main()
