@@ -161,7 +161,7 @@ def wheel(tmp_path_factory) -> Path:
     return wheel
 
 
-def test_the_wheel_holds_the_package_and_every_recipe_and_nothing_else(wheel):
+def test_the_wheel_holds_the_package_every_recipe_and_shipped_model_and_nothing_else(wheel):
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     modules = {str(file.relative_to(SOURCE.parent)) for file in SOURCE.rglob("*.py")}
     recipes = {
@@ -169,7 +169,8 @@ def test_the_wheel_holds_the_package_and_every_recipe_and_nothing_else(wheel):
         for file in (ROOT / "pipelines").rglob("*.*")
         if file.is_file()
     }
-    weights = {str(file.relative_to(SOURCE.parent)) for file in SOURCE.rglob("*.safetensors")}
+    shipped = [file for file in (SOURCE / "pipelines" / "weights").rglob("*") if file.is_file()]
+    weights = {str(file.relative_to(SOURCE.parent)) for file in [*SOURCE.rglob("*.safetensors"), *shipped]}
     assert names == modules | recipes | weights | {"gan_diffusion/py.typed"}
 
 

@@ -46,7 +46,7 @@ def number(value: float) -> str:
 
 def table(results: dict[str, dict[str, Any]]) -> str:
     """One row for each result."""
-    head = ["model", "evaluations", "weights (millions)", "images seen (millions)", "CPU minutes", *METRICS]
+    head = ["model", "evaluations", "weights (millions)", "images seen (millions)", "minutes", *METRICS]
     rows = [head, ["---"] * len(head)]
     for result in results.values():
         protocol, training = result["protocol"], result["training"]
@@ -55,7 +55,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
             str(protocol["network evaluations per image"]),
             " + ".join(number(count / 1e6) for count in result["weights"].values()),
             number(training["real images seen"] / 1e6),
-            number(result["CPU minutes"]["train"]),
+            number(training["training time (minutes, without sampling and saving)"]),
         ]
         rows.append(facts + [number(metric(result, name)) for name in METRICS.values()])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)

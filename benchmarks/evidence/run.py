@@ -4,18 +4,18 @@
 """
 Repeats one of the measurements of docs/benchmarks.md: prepares the data, trains, evaluates, writes the numbers.
 
-    python benchmarks/evidence/run.py NAME [--threads 2]
+    python benchmarks/evidence/run.py NAME [--threads 2] [--no-train]
 
 NAME is an entry of benchmarks/evidence/runs.yaml. The run is in `runs/evidence/NAME`; the same command continues one
-that was stopped. An entry with `model_of` measures the model of another entry, which must have been run. Numbers and
-samples are written to `benchmarks/evidence/results/NAME.json` and `NAME.png`.
+that was stopped, and `--no-train` measures what it has got to. With `measure: best` that is the best of the models
+that the run evaluated, else its last one. An entry with `model_of` measures the model of another entry, which must
+have been run. Numbers and samples are written to `benchmarks/evidence/results/NAME.json` and `NAME.png`.
 """
 
 import argparse
 import json
 import math
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -76,8 +76,13 @@ def commands(entry: dict[str, Any], folder: Path) -> dict[str, list[str]]:
             train = [*package, "train", entry["method"], "--recipe", recipe_of(entry, folder)]
             train += ["--output_dir", str(folder)]
         typed["train"] = [*train, *data, *as_options(entry["options"])]
-    evaluate = [*(unet if entry["method"] == "unet" else package), "evaluate", str(folder)]
+    evaluate = [*(unet if entry["method"] == "unet" else package), "evaluate", str(measured(entry, folder))]
     return typed | {"evaluate": [*evaluate, *data, *as_options(entry["evaluate"])]}
+
+
+def measured(entry: dict[str, Any], folder: Path) -> Path:
+    """Where the model is that is measured."""
+    return folder / "best" if entry.get("measure") == "best" else folder
 
 
 def num_weights(folder: Path) -> dict[str, int]:
@@ -87,12 +92,6 @@ def num_weights(folder: Path) -> dict[str, int]:
         with safe_open(file, "pt") as tensors:
             counts[file.parent.name] = sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())
     return counts
-
-
-def cpu_minutes() -> float:
-    """CPU time of the finished child processes."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return (used.ru_utime + used.ru_stime) / 60
 
 
 def floor_rate(threads: int) -> float:
@@ -110,6 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=entries())
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--train", action=argparse.BooleanOptionalAction, default=True, help="whether to train first")
     arguments = parser.parse_args()
     runs = entries()
     entry = runs[arguments.name]
@@ -118,21 +118,17 @@ def main() -> None:
     if not (DATA / entry["data"] / "train.parquet").is_file():
         subprocess.run([sys.executable, HERE / "data.py", entry["data"]], check=True)
     environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads), "ACCELERATE_USE_CPU": "true"}
-    facts = {"name": arguments.name, **entry, "threads": arguments.threads, "CPU minutes": {}}
-    if "model_of" in entry:
-        # Of a training that is measured twice, the minutes are those of its own result.
-        facts["CPU minutes"] = json.loads((RESULTS / f"{entry['model_of']}.json").read_text())["CPU minutes"]
     for step, command in commands(entry, folder).items():
-        before = cpu_minutes()
-        subprocess.run([sys.executable, *command], check=True, env=environment)
-        facts["CPU minutes"][step] = round(cpu_minutes() - before, 1)
+        if arguments.train or step != "train":
+            subprocess.run([sys.executable, *command], check=True, env=environment)
+    model = measured(entry, folder)
+    facts = {"name": arguments.name, **entry, "threads": arguments.threads, "weights": num_weights(model)}
     facts["convolution of the floor (GFLOP/s)"] = round(floor_rate(arguments.threads), 1)
-    facts["weights"] = num_weights(folder)
-    facts["training"] = json.loads((folder / "measurements.json").read_text())
-    facts |= json.loads((folder / "evaluation" / "evaluation.json").read_text())
+    facts["training"] = json.loads((model / "measurements.json").read_text())
+    facts |= json.loads((model / "evaluation" / "evaluation.json").read_text())
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{arguments.name}.json").write_text(json.dumps(facts, indent=2) + "\n")
-    shutil.copy(folder / "evaluation" / "samples.png", RESULTS / f"{arguments.name}.png")
+    shutil.copy(model / "evaluation" / "samples.png", RESULTS / f"{arguments.name}.png")
 
 
 if __name__ == "__main__":

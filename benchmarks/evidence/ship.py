@@ -31,8 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     name = parser.parse_args().name
-    run, folder = Path("runs/evidence") / name, TARGET / name
-    data, origin = DATA[json.loads((HERE / "results" / f"{name}.json").read_text())["data"]]
+    result, folder = json.loads((HERE / "results" / f"{name}.json").read_text()), TARGET / name
+    data, origin = DATA[result["data"]]
+    run = Path("runs/evidence") / name / ("best" if result.get("measure") == "best" else "")
     shutil.rmtree(folder, ignore_errors=True)
     pipeline = load_pipeline(run)
     # No checkpoint is made here, so there is nothing to lose by rounding, and the sizes are halved.
@@ -40,10 +41,19 @@ def main() -> None:
     pipeline.save_pretrained(folder)
     card = ModelCard.load(run / "README.md")
     card.data.license = "apache-2.0"
-    card.text = card.text.replace("images of its author's own", f"images of {data}").replace(
-        "- Licence of the data: not known to this card", f"- The data: {origin}"
-    )
-    card.text = card.text.replace("samples of its author's own", data)
+    changes = {
+        "images of its author's own": f"images of {data}",
+        "samples of its author's own": data,
+        "- Licence of the data: not known to this card": f"- The data: {origin}",
+        "import DiffusionGANPipeline\n": "import DiffusionGANPipeline\nfrom gan_diffusion.pipelines import shipped_model\n",
+        '"path/or/hub-name"': f'shipped_model("{name}")',
+        " The options of this run are in `training.yaml`: a copy of this repository is a recipe too.": "",
+        "Whoever publishes the weights states their licence, which depends on the training data.": "So are these weights.",
+    }
+    for old, new in changes.items():
+        if old not in card.text:
+            raise ValueError(f"`{run / 'README.md'}` must hold {old!r}, which has another form here.")
+        card.text = card.text.replace(old, new)
     card.save(folder / "README.md")
     shutil.copy(run / "evaluation" / "samples.png", folder / "samples.png")
 

@@ -98,10 +98,14 @@ def train(folder: Path, data: str, max_train_steps: int, batch_size: int = 64) -
     ema.copy_to(unet.parameters())
     unet.save_pretrained(folder / "unet")
     minutes = (time.perf_counter() - begin) / 60
-    facts = {"training steps": max_train_steps, "real images seen": max_train_steps * batch_size, "minutes": minutes}
-    (folder / "measurements.json").write_text(
-        json.dumps(facts | {"weights": sum(p.numel() for p in unet.parameters())})
-    )
+    facts = {
+        "training steps": max_train_steps,
+        "real images seen": max_train_steps * batch_size,
+        "training time (minutes, without sampling and saving)": round(minutes, 1),
+        "trained on": f"1 x {torch.get_num_threads()} CPU threads",
+        "seed": 0,
+    }
+    (folder / "measurements.json").write_text(json.dumps(facts, indent=2) + "\n")
 
 
 def measure(folder: Path, data: str, features: str, num_samples: int, scheduler: str, steps: int) -> None:

@@ -122,7 +122,7 @@ def _labels(listing: Listing, arguments: DataArguments, rules: list[str]) -> tup
         pairs = [f"{name} = {number}" for number, name in enumerate(names)]
         rules.append(f"classes are numbered in the order of their names: {examples(pairs, 10)}")
     if not arguments.class_conditional:
-        rules.append("labels are not used without --class_conditional")
+        rules.append("labels are used only for class-conditional models")
     return numbers, names
 
 
