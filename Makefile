@@ -1,4 +1,4 @@
-.PHONY: quickstart test quality style signatures bench reliability docs package clean
+.PHONY: quickstart demo test browser quality style signatures bench reliability docs package clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,9 +20,19 @@ quickstart: $(VENV)/.installed
 		training_scripts/train_ddgan.py --recipe ddgan-digits --output_dir $(QUICKSTART)
 	$(BIN)/python training_scripts/evaluate.py $(QUICKSTART) --dataset_name digits --num_samples 1000 --output_dir $(QUICKSTART)/evaluation
 
+# Shows the quickstart's model, or another one, on a page in the browser: `make demo MODEL=somebody/model`.
+MODEL ?= $(QUICKSTART)
+demo: $(VENV)/.installed
+	$(BIN)/gan-diffusion demo $(MODEL)
+
 # In as many processes as there are cores; a test that fails can be run alone with `python -m pytest`.
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# The page in a real browser, for which Chromium or Chrome must be installed.
+browser: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[browser]"
+	$(BIN)/python -m pytest tests/browser/demo_page.py
 
 quality: $(VENV)/.installed
 	$(BIN)/ruff check $(SOURCES)

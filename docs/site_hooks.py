@@ -34,6 +34,16 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for source, page in OUTSIDE.items():
         content = _recipes() if source == "pipelines" else (ROOT / source).read_text("utf-8")
         files.append(File.generated(config, page, content=content))
+    for file in files.documentation_pages():  # Pictures and code that pages link to, from outside of `docs/`.
+        for _, link in _LINK.findall(file.content_string):
+            target = _target(link, file.src_uri)
+            if (
+                ":" not in link
+                and not target.endswith(".md")
+                and (ROOT / target).is_file()
+                and target not in files.src_uris
+            ):
+                files.append(File.generated(config, target, abs_src_path=str(ROOT / target)))
     (guides,) = (section["Guides"] for section in config.nav or () if "Guides" in section)
     guides += [file.src_uri for file in files.documentation_pages() if file.src_uri not in str(config.nav)]
     return files
@@ -41,17 +51,22 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Turns links between files of the repository into links between pages."""
-    source_of = {page: source for source, page in OUTSIDE.items()}
-    folder = posixpath.dirname(source_of.get(page.file.src_uri, f"docs/{page.file.src_uri}"))
 
     def to_page(match: re.Match) -> str:
         if ":" in match[2]:
             return match[0]
-        target = posixpath.normpath(posixpath.join(folder, match[2]))
-        target = OUTSIDE.get(target, target.removeprefix("docs/"))
+        target = _target(match[2], page.file.src_uri)
         return match[1] + posixpath.relpath(target, posixpath.dirname(page.file.src_uri) or ".")
 
     return _LINK.sub(to_page, markdown)
+
+
+def _target(link: str, page: str) -> str:
+    """Where a relative link of a page leads: the name of a page or file of the site."""
+    source_of = {page: source for source, page in OUTSIDE.items()}
+    folder = posixpath.dirname(source_of.get(page, f"docs/{page}"))
+    target = posixpath.normpath(posixpath.join(folder, link))
+    return OUTSIDE.get(target, target.removeprefix("docs/"))
 
 
 def _recipes() -> str:

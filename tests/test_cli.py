@@ -48,6 +48,8 @@ def test_training_starts_from_the_command():
         (["export", "nowhere", "--output_dir", "x", "--fast"], "unrecognized arguments: --fast"),
         (["env", "--fast"], "unrecognized arguments: --fast"),
         (["sample"], "the following arguments are required: model"),
+        (["demo"], "the following arguments are required: model"),
+        (["demo", "nowhere"], "`pretrained_model_name_or_path` must be a folder"),
         (["push", "nowhere"], "the following arguments are required: repo_id"),
         (["push", "nowhere", "model"], "`folder` must be that of a whole saved pipeline"),
         (["recipes", "nope"], "`recipe` must be one of ['ddgan-celebahq-256', 'ddgan-cifar10', "),
@@ -65,7 +67,7 @@ def test_mistakes_end_in_a_short_message(capsys, arguments, message):
 
 def test_help_lists_commands_methods_and_examples(capsys):
     status, text, _ = ended(capsys, "--help")
-    commands = ("train", "export", "sample", "evaluate", "convert", "push", "recipes", "env")
+    commands = ("train", "export", "sample", "demo", "evaluate", "convert", "push", "recipes", "env")
     assert status == 0 and all(f"  {command} " in text for command in commands)
     assert "gan-diffusion train ddgan --recipe ddgan-digits" in text
     _, text, _ = ended(capsys, "train", "--help")

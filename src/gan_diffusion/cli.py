@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 
 from .conversion import run_conversion
+from .demo import run_demo
 from .environment import describe_environment
 from .evaluation import run_evaluation
 from .pipelines.command import run_sampling
@@ -23,6 +24,7 @@ examples:
   gan-diffusion train ddgan --recipe runs/digits/run.yaml --output_dir runs/again
   gan-diffusion export runs/digits/checkpoint-500 --output_dir runs/early
   gan-diffusion sample runs/digits --num_images 64 --output_dir digits
+  gan-diffusion demo runs/digits
   gan-diffusion evaluate runs/digits --dataset_name digits
   gan-diffusion convert netG_1200.pth --preset ddgan-cifar10 --output_dir converted
   gan-diffusion push runs/digits my-digits
@@ -30,6 +32,7 @@ examples:
 # The commands that read their own options, each with its line in `--help`.
 _COMMANDS = {
     "sample": (run_sampling, "draw images from a pipeline"),
+    "demo": (run_demo, "draw images from a pipeline on a page in the browser"),
     "evaluate": (run_evaluation, "measure a pipeline against real data"),
     "convert": (run_conversion, "make a pipeline of a checkpoint of the authors' code"),
     "push": (run_push, "publish a pipeline on the Hub"),

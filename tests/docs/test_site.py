@@ -36,7 +36,7 @@ class Contents(HTMLParser):
 def site(tmp_path_factory) -> dict[Path, Contents]:
     """The pages that are reached from the first one."""
     folder = tmp_path_factory.mktemp("site").resolve()
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]  # --quiet hides warnings
     done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     pages, waiting = {}, [folder / "index.html"]

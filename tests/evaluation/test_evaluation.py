@@ -92,7 +92,7 @@ def test_features_of_real_images_are_computed_once(tmp_path):
 
 def test_classes_are_drawn_as_often_as_the_data_has_them():
     labels = torch.tensor([0] * 45 + [2] * 15)
-    drawn = images._labels(make_diffusion_gan(num_class_embeds=3), real_images(60, labels), 2500, seed=0)
+    drawn = images.draw_labels(make_diffusion_gan(num_class_embeds=3), real_images(60, labels), 2500, seed=0)
     counts = torch.bincount(drawn, minlength=3) / 2500
     assert counts[1] == 0 and counts[0] == pytest.approx(0.75, abs=0.04)
     with pytest.raises(ValueError, match="`data` must have labels"):

@@ -29,7 +29,7 @@ examples:
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _GRID = "samples.png"
 _MAX_IN_GRID = 64
-_MAX_SEED = 2**32 - 1
+MAX_SEED = 2**32 - 1
 
 
 def run_sampling(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
@@ -114,7 +114,8 @@ def _sample(given: argparse.Namespace) -> tuple[int, int]:
         )
     if labels is not None:
         pipeline.check_inputs(len(labels), labels)  # Its message then has what was typed.
-    images = _draw(pipeline, given, labels)
+    steps = {} if given.num_inference_steps is None else {"num_inference_steps": given.num_inference_steps}
+    images = draw_images(pipeline, given.num_images, given.batch_size, given.seed, labels, **steps)
     first = next(images)  # What the pipeline refuses, it refuses before there is a folder.
     shown: list[Image.Image] = []
     progress = tqdm(chain([first], images), desc="Drawing", total=given.num_images, unit="image")
@@ -124,15 +125,15 @@ def _sample(given: argparse.Namespace) -> tuple[int, int]:
             if given.grid and number < _MAX_IN_GRID:
                 shown.append(image)
         if shown:
-            _make_grid(shown).save(folder / _GRID)
+            make_grid(shown).save(folder / _GRID)
     return given.num_images, len(shown)
 
 
 def _check(given: argparse.Namespace) -> torch.device:
     """The device; refuses what can be refused before the pipeline is loaded."""
     check_at_least(given, 1, "num_images", "batch_size", "num_inference_steps")
-    if not 0 <= given.seed <= _MAX_SEED:
-        raise ValueError(f"`--seed` must lie in [0, {_MAX_SEED}], got {given.seed}.")
+    if not 0 <= given.seed <= MAX_SEED:
+        raise ValueError(f"`--seed` must lie in [0, {MAX_SEED}], got {given.seed}.")
     if given.revision is not None and os.path.isdir(given.model):
         raise ValueError(f"`--revision` must be given with a name on the Hub, got the folder {given.model!r}.")
     folder = Path(given.output_dir)
@@ -140,12 +141,28 @@ def _check(given: argparse.Namespace) -> torch.device:
         raise ValueError(
             f"`--output_dir` must be a new or empty folder, got {str(folder)!r}, which is not. Take another."
         )
+    return find_device(given.device)
+
+
+def find_device(name: str | None) -> torch.device:
+    """
+    The device that an option names.
+
+    Args:
+        name (`str`, *optional*): Its name; without one, the first accelerator, else the CPU.
+
+    Returns:
+        `torch.device`: the device, which can be used.
+
+    Raises:
+        ValueError: If the machine has no such device.
+    """
     try:
-        device = torch.device(given.device or torch.accelerator.current_accelerator() or "cpu")
+        device = torch.device(name or torch.accelerator.current_accelerator() or "cpu")
         torch.ones(1, device=device).item()
     except (AssertionError, NotImplementedError, RuntimeError) as error:  # Each kind of device has its own.
         reason = str(error).splitlines()[0]
-        raise ValueError(f"`--device` must be a device of this machine, got {given.device!r}: {reason}") from error
+        raise ValueError(f"`--device` must be a device of this machine, got {name!r}: {reason}") from error
     return device
 
 
@@ -159,21 +176,49 @@ def _labels(words: Sequence[str], names: dict[str, int]) -> list[int | str]:
     return labels
 
 
-def _draw(pipeline: Any, given: argparse.Namespace, labels: list[int | str] | None) -> Iterator[Image.Image]:
-    steps = {} if given.num_inference_steps is None else {"num_inference_steps": given.num_inference_steps}
-    for start in range(0, given.num_images, given.batch_size):
-        numbers = range(start, min(start + given.batch_size, given.num_images))
+def draw_images(
+    pipeline: Any,
+    num_images: int,
+    batch_size: int,
+    seed: int,
+    labels: Sequence[int | str] | None = None,
+    **options: Any,
+) -> Iterator[Image.Image]:
+    """
+    Draws images, number n of them with seed + n.
+
+    Args:
+        pipeline ([`DiffusionPipeline`]): Of images.
+        num_images (`int`): Images to draw.
+        batch_size (`int`): Images at a time.
+        seed (`int`): Seed of the first image.
+        labels (`Sequence[int | str]`, *optional*): Classes, which the images take in turn.
+        options (`Any`): Further arguments of the pipeline.
+
+    Yields:
+        `PIL.Image.Image`: the images.
+    """
+    for start in range(0, num_images, batch_size):
+        numbers = range(start, min(start + batch_size, num_images))
         condition = {} if labels is None else {"class_labels": [labels[number % len(labels)] for number in numbers]}
-        noise = [torch.Generator().manual_seed(given.seed + number) for number in numbers]
-        yield from pipeline(len(numbers), generator=noise, **steps, **condition).images
+        noise = [torch.Generator().manual_seed(seed + number) for number in numbers]
+        yield from pipeline(len(numbers), generator=noise, **options, **condition).images
 
 
 def _name(number: int, count: int) -> str:
     return f"{number:0{max(5, len(str(count - 1)))}}.png"
 
 
-def _make_grid(images: list[Image.Image]) -> Image.Image:
-    """One picture of all, as square as their number allows, with white where the last row ends."""
+def make_grid(images: list[Image.Image]) -> Image.Image:
+    """
+    One picture of all images, as square as their number allows, with white where the last row ends.
+
+    Args:
+        images (`list[PIL.Image.Image]`): At least one, all of one size.
+
+    Returns:
+        `PIL.Image.Image`: the picture.
+    """
     columns = math.ceil(math.sqrt(len(images)))
     rows = math.ceil(len(images) / columns)
     blank = Image.new(images[0].mode, images[0].size, "white")
