@@ -20,8 +20,8 @@ quickstart: $(VENV)/.installed
 		training_scripts/train_ddgan.py --recipe ddgan-digits --output_dir $(QUICKSTART)
 	$(BIN)/python training_scripts/evaluate.py $(QUICKSTART) --dataset_name digits --num_samples 1000 --output_dir $(QUICKSTART)/evaluation
 
-# Shows the quickstart's model, or another one, on a page in the browser: `make demo MODEL=somebody/model`.
-MODEL ?= $(QUICKSTART)
+# Shows a model on a page in the browser: the one of the package, or `make demo MODEL=somebody/model`.
+MODEL ?= diffusion-projected-fashion-mnist
 demo: $(VENV)/.installed
 	$(BIN)/gan-diffusion demo $(MODEL)
 

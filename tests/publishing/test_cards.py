@@ -123,7 +123,7 @@ def test_classes_are_counted_and_their_names_are_harmless():
     card = card_of(recipe, record=record_of(recipe, data=data), id2label=names_by_number, num_class_embeds=30)
     assert "30 classes: `cat` (1), `a'b ## Scores` (1), `kind 0` (1)" in card.text and "and 10 more" in card.text
     assert re.findall("^## .*", card.text, re.MULTILINE) == HEADINGS
-    assert "pipeline(class_labels=['cat'])" in card.text
+    assert 'pipeline(class_labels=["cat"])' in card.text
 
 
 @pytest.mark.parametrize("name", ["someone/model", None])

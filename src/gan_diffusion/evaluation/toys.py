@@ -33,8 +33,8 @@ def measure_digits(samples: np.ndarray, real: np.ndarray) -> dict[str, str | int
         "shares of the rarest and the most frequent class (even: 10.0%)": (
             f"{min(scores.class_shares):.1%} and {max(scores.class_shares):.1%}"
         ),
-        "spread within a class, relative to real digits (0: one picture for each class)": round(
-            scores.spread_ratio, 3
+        "spread within a class, relative to real digits (0: one picture for each class)": (
+            round(scores.spread_ratio, 3) if scores.num_classes else "no sample is recognised"
         ),
         "distance to the nearest real digit, relative to real ones (1: new digits, 0: copies)": round(
             copies.distance_ratio, 3

@@ -7,6 +7,7 @@ Model cards: what was trained, on what, how, and what was measured.
 A card tells of this checkpoint alone. The notes of a recipe and the scores of a paper are not on it.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -202,10 +203,10 @@ def describe_samples(sample_shape: tuple[int, ...], conditional: bool) -> str:
 
 def example_of(pipeline: Any, conditional: bool) -> str:
     """A line of Python that draws samples."""
-    label = next(iter(pipeline.labels), 0)
+    label = json.dumps(next(iter(pipeline.labels), 0), ensure_ascii=False)
     if len(pipeline.sample_shape) == 3:
-        return f"image = pipeline({f'class_labels=[{label!r}]' if conditional else ''}).images[0]"
-    labels = f"class_labels=[{label!r}] * 1000, " if conditional else ""
+        return f"image = pipeline({f'class_labels=[{label}]' if conditional else ''}).images[0]"
+    labels = f"class_labels=[{label}] * 1000, " if conditional else ""
     return f'samples = pipeline(batch_size=1000, {labels}output_type="np").images'
 
 
