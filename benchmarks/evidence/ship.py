@@ -14,10 +14,10 @@ import json
 import shutil
 from pathlib import Path
 
-import torch
 from huggingface_hub import ModelCard
+from safetensors.torch import load_file, save_file
 
-from gan_diffusion.pipelines import load_pipeline
+from gan_diffusion.storage.checksums import write_checksums
 
 
 HERE = Path(__file__).parent
@@ -35,10 +35,17 @@ def main() -> None:
     data, origin = DATA[result["data"]]
     run = Path("runs/evidence") / name / ("best" if result.get("measure") == "best" else "")
     shutil.rmtree(folder, ignore_errors=True)
-    pipeline = load_pipeline(run)
-    # No checkpoint is made here, so there is nothing to lose by rounding, and the sizes are halved.
-    pipeline.to(dtype=torch.float16)
-    pipeline.save_pretrained(folder)
+    for part in ("generator", "scheduler"):
+        shutil.copytree(run / part, folder / part)
+    shutil.copy(run / "model_index.json", folder)
+    weights = folder / "generator" / "diffusion_pytorch_model.safetensors"
+    # No training goes on from here, so there is nothing to lose by rounding.
+    save_file(
+        {key: value.half() if value.is_floating_point() else value for key, value in load_file(weights).items()},
+        weights,
+        {"format": "pt"},
+    )
+    write_checksums(folder)
     card = ModelCard.load(run / "README.md")
     card.data.license = "apache-2.0"
     changes = {

@@ -18,6 +18,7 @@ def test_a_shipped_model_draws_varied_images_and_says_where_it_comes_from(name):
     assert images.flatten(1).std(0).mean() > 0.1
     folder = shipped_model(name)
     assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 2e6
+    assert not any("_name_or_path" in file.read_text() for file in folder.rglob("*.json"))
     card = ModelCard.load(folder / "README.md")
     assert card.data.license and card.data.eval_results
 
