@@ -70,6 +70,18 @@ def test_list_of_generators_gives_each_sample_its_own_seed(pipeline):
         torch.testing.assert_close(image, alone, rtol=1e-5, atol=1e-5)
 
 
+def test_batch_size_is_that_of_what_is_given_per_sample(pipeline, method):
+    assert len(pipeline().images) == 1
+    assert len(pipeline(generator=[seeded(1), seeded(2)]).images) == 2
+    assert len(pipeline(latents=torch.zeros(3, *pipeline.latent_shape)).images) == 3
+    labelled = make_own(method, num_class_embeds=3)
+    assert (
+        len(labelled(class_labels=[0, 1, 2, 0]).images) == len(labelled(class_labels=torch.zeros(4).int()).images) == 4
+    )
+    with pytest.raises(ValueError, match=r"`class_labels` must have shape \(1,\)"):
+        labelled(class_labels=[])
+
+
 def test_prepare_latents_makes_what_the_call_starts_from(pipeline):
     cpu, generator = torch.device("cpu"), seeded(7)
     latents = pipeline.prepare_latents(2, torch.float32, cpu, generator)

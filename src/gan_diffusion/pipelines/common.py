@@ -285,6 +285,14 @@ def check_latents(name: str, latents: Any, shape: tuple[int, ...]) -> None:
         raise ValueError(f"`{name}` must be finite numbers, got infinite ones or NaN.")
 
 
+def default_batch_size(*per_sample: Any) -> int:
+    """The length of the first argument that has one value per sample, or 1."""
+    for values in per_sample:
+        if isinstance(values, list) or (isinstance(values, torch.Tensor) and values.ndim > 0):
+            return max(len(values), 1)  # of an empty one, the check says what it should be
+    return 1
+
+
 def _check_class_labels(class_labels: Any, batch_size: int, num_classes: int | None) -> None:
     if class_labels is None:
         if num_classes is not None:

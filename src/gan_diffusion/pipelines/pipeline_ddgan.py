@@ -13,7 +13,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from ..models.generators.mlp import MLPGenerator
 from ..models.generators.ncsnpp import NCSNppGenerator
 from ..schedulers.scheduling_ddgan import DDGANScheduler
-from .common import GANPipeline
+from .common import GANPipeline, default_batch_size
 
 
 class DDGANPipeline(GANPipeline):
@@ -63,7 +63,7 @@ class DDGANPipeline(GANPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        batch_size: int = 1,
+        batch_size: int | None = None,
         class_labels: list[int | str] | torch.Tensor | None = None,
         num_inference_steps: int | None = None,
         generator: torch.Generator | list[torch.Generator] | None = None,
@@ -77,8 +77,8 @@ class DDGANPipeline(GANPipeline):
         Draws samples.
 
         Args:
-            batch_size (`int`, defaults to 1):
-                Number of samples.
+            batch_size (`int`, *optional*):
+                Number of samples; by default that of the labels, the latents or the generators, or else 1.
             class_labels (`list[int | str]` or `torch.Tensor` of shape (B,), *optional*):
                 One label per sample, its number or its name. A class-conditional model needs them, another takes none.
             num_inference_steps (`int`, *optional*):
@@ -105,6 +105,8 @@ class DDGANPipeline(GANPipeline):
             TypeError: If an argument is of a wrong type.
             ValueError: If an argument is out of range or does not fit the model.
         """
+        if batch_size is None:
+            batch_size = default_batch_size(class_labels, latents, generator)
         self.check_inputs(
             batch_size,
             class_labels,

@@ -12,7 +12,7 @@ from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 from ..models.generators.latent_mlp import LatentMLPGenerator
 from ..models.generators.stylegan2 import StyleGAN2Generator
 from ..schedulers.scheduling_diffusion_gan import DiffusionGANScheduler
-from .common import GANPipeline
+from .common import GANPipeline, default_batch_size
 
 
 class DiffusionGANPipeline(GANPipeline):
@@ -65,7 +65,7 @@ class DiffusionGANPipeline(GANPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        batch_size: int = 1,
+        batch_size: int | None = None,
         class_labels: list[int | str] | torch.Tensor | None = None,
         truncation_psi: float = 1.0,
         noise_mode: str = "random",
@@ -81,8 +81,8 @@ class DiffusionGANPipeline(GANPipeline):
         Draws samples.
 
         Args:
-            batch_size (`int`, defaults to 1):
-                Number of samples.
+            batch_size (`int`, *optional*):
+                Number of samples; by default that of the labels, the latents or the generators, or else 1.
             class_labels (`list[int | str]` or `torch.Tensor` of shape (B,), *optional*):
                 One label per sample, its number or its name. A class-conditional model needs them, another takes none.
             truncation_psi (`float`, defaults to 1.0):
@@ -113,6 +113,8 @@ class DiffusionGANPipeline(GANPipeline):
             TypeError: If an argument is of a wrong type.
             ValueError: If an argument is out of range or does not fit the model.
         """
+        if batch_size is None:
+            batch_size = default_batch_size(class_labels, latents, generator)
         self.check_inputs(
             batch_size,
             class_labels,

@@ -11,7 +11,7 @@ from diffusers.pipelines.pipeline_utils import ImagePipelineOutput
 
 from ..models.generators.spi_gan import SPIGANGenerator
 from ..schedulers.scheduling_spi_gan import SPIGANScheduler
-from .common import GANPipeline, Samples, check_latents
+from .common import GANPipeline, Samples, check_latents, default_batch_size
 
 
 class SPIGANPipeline(GANPipeline):
@@ -64,7 +64,7 @@ class SPIGANPipeline(GANPipeline):
     @torch.no_grad()
     def __call__(
         self,
-        batch_size: int = 1,
+        batch_size: int | None = None,
         class_labels: list[int | str] | torch.Tensor | None = None,
         u: float | torch.Tensor = 1.0,
         noise_mode: str = "random",
@@ -80,8 +80,8 @@ class SPIGANPipeline(GANPipeline):
         Draws samples.
 
         Args:
-            batch_size (`int`, defaults to 1):
-                Number of samples.
+            batch_size (`int`, *optional*):
+                Number of samples; by default that of the labels, the latents, the generators or `u`, or else 1.
             class_labels (`list[int | str]` or `torch.Tensor` of shape (B,), *optional*):
                 One label per sample, its number or its name. A class-conditional model needs them, another takes none.
             u (`float` or `torch.Tensor` of shape (B,), defaults to 1.0):
@@ -112,6 +112,8 @@ class SPIGANPipeline(GANPipeline):
             TypeError: If an argument is of a wrong type.
             ValueError: If an argument is out of range or does not fit the model.
         """
+        if batch_size is None:
+            batch_size = default_batch_size(class_labels, latents, generator, u)
         self.check_inputs(
             batch_size,
             class_labels,

@@ -133,6 +133,13 @@ class TestForward:
         )
         torch.testing.assert_close((analytic * direction).sum(), numeric, rtol=1e-5, atol=1e-8)
 
+    def test_patches_are_the_channels_of_a_smaller_image(self):
+        patched, plain = small_discriminator(patch_size=2), small_discriminator(in_channels=12)
+        sample, timestep, noisier = inputs(size=16)
+        # The pair is cut together, so that the patches of one image follow those of the other.
+        channels = [torch.nn.functional.pixel_unshuffle(image, 2) for image in (sample, noisier)]
+        assert torch.equal(patched(sample, timestep, noisier).logits, plain(channels[0], timestep, channels[1]).logits)
+
     @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
     def test_half_precision(self, dtype):
         discriminator = small_discriminator()
@@ -180,6 +187,7 @@ class TestErrors:
             ),
             ({"stddev_group_size": 0}, "`stddev_group_size` must be at least 1"),
             ({"time_embed_dim": 2}, "`time_embed_dim` must be at least 4"),
+            ({"patch_size": 0}, "`patch_size` must be at least 1, got 0"),
             ({"fir_taps": (1,)}, "`fir_taps` must be two or more numbers"),
         ],
     )
@@ -204,12 +212,18 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             small_discriminator()(sample, 0, noisier)
 
-    @pytest.mark.parametrize("options, smallest", [({}, 8), (LARGE, 64)])
+    def test_sides_that_do_not_divide_into_patches(self):
+        image = torch.zeros(2, 3, 8, 9)
+        with pytest.raises(ValueError, match="height and width that are multiples of `patch_size` 2"):
+            small_discriminator(patch_size=2)(image, 0, image)
+
+    @pytest.mark.parametrize("options, smallest", [({}, 8), ({"patch_size": 2}, 16), (LARGE, 64)])
     def test_smallest_image(self, options, smallest):
         discriminator = DDGANDiscriminator(**(options | {"base_channels": 4, "time_embed_dim": 8}))
         image = torch.zeros(1, 3, smallest, smallest)
         assert discriminator(image, 0, image).logits.shape == (1, 1)
-        image = image[..., 1:, 1:]
+        step = options.get("patch_size", 1)
+        image = image[..., step:, step:]
         with pytest.raises(ValueError, match=f"height and width of at least {smallest}"):
             discriminator(image, 0, image)
 

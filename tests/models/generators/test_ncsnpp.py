@@ -186,6 +186,9 @@ OPTIONS += [
     {"attention_resolutions": (8, 4)},
     {"channel_multipliers": (1,)},
     {"num_class_embeds": 3},
+    {"patch_size": 2},
+    {"patch_size": 2, "progressive_output": "output_skip"},
+    {"patch_size": 4, "progressive_input": "input_skip"},
 ]
 
 
@@ -241,6 +244,36 @@ class TestSizes:
     def test_sides_that_do_not_divide(self, size):
         with pytest.raises(ValueError, match="`sample_size` must be a multiple of 2 for 2 levels"):
             small_generator(sample_size=size)
+
+
+class TestPatches:
+    def test_patches_are_the_channels_of_a_smaller_image(self):
+        """A network on patches does what one on their pixels as channels does."""
+        patched, plain = small_generator(patch_size=2), small_generator(sample_size=4, in_channels=12)
+        sample, timestep, latent = inputs()
+        channels = torch.nn.functional.pixel_unshuffle(sample, 2)
+        expected = torch.nn.functional.pixel_shuffle(plain(channels, timestep, latent).sample, 2)
+        assert torch.equal(patched(sample, timestep, latent).sample, expected)
+        assert patched.sample_shape == (3, 8, 8)
+
+    def test_attention_is_placed_by_the_height_of_the_features(self):
+        blocks = small_generator(patch_size=2, attention_resolutions=(4,)).down_blocks
+        assert len(blocks[0].attentions) == 1 and not blocks[1].attentions
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"patch_size": 0}, "`patch_size` must be at least 1, got 0"),
+            ({"patch_size": 3}, "`sample_size` must be a multiple of 6 for 2 levels and `patch_size` 3, got 8"),
+        ],
+    )
+    def test_sizes_that_do_not_divide(self, options, message):
+        with pytest.raises(ValueError, match=message):
+            small_generator(**options)
+
+    def test_sample_that_does_not_divide(self):
+        with pytest.raises(ValueError, match="`sample` must have a height and width that are multiples of 4"):
+            small_generator(patch_size=2)(torch.randn(2, 3, 6, 8), 0, torch.randn(2, 6))
 
 
 class TestForward:
@@ -395,7 +428,7 @@ class TestErrors:
             ({"base_channels": 2}, "`base_channels` must be at least 4"),
             ({"layers_per_block": 0}, "`layers_per_block` must be at least 1"),
             ({"progressive_output": "residual"}, "`progressive_output` must be one of .*, got 'residual'"),
-            ({"sample_size": 9}, "`sample_size` must be a multiple of 2 for 2 levels, got 9"),
+            ({"sample_size": 9}, "`sample_size` must be a multiple of 2 for 2 levels and `patch_size` 1, got 9"),
             ({"base_channels": 18}, "got a width of 18 for 4 groups"),
             ({"base_channels": 48, "channel_multipliers": (1, 2)}, "got a width of 144 for 32 groups"),
         ],

@@ -15,6 +15,7 @@ from gan_diffusion.models.layers import (
     ConvDownsample,
     Downsample,
     FourierEmbedding,
+    GroupNorm,
     TimestepMLP,
     Upsample,
     conv,
@@ -97,6 +98,17 @@ class TestGolden:
         assert_matches(layer(h, z), expected)
         with torch.no_grad():
             assert_matches(layer(h, z), expected)
+
+    @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+    def test_group_norms_round_once_in_half_precision(self, dtype):
+        """Statistics in float32: large means do not spoil the variance."""
+        generator = torch.Generator().manual_seed(0)
+        sample = (torch.randn(2, 16, 8, 8, generator=generator) + 20).to(dtype)
+        layer = GroupNorm(16)
+        expected = layer(sample.float())
+        actual = layer.to(dtype)(sample)
+        assert actual.dtype == dtype
+        torch.testing.assert_close(actual, expected.to(dtype))
 
     @pytest.mark.parametrize("skip_rescale", [True, False])
     def test_attention(self, golden, skip_rescale):

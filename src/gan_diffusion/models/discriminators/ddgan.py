@@ -79,10 +79,12 @@ class DDGANDiscriminator(Network):
             embedding.
         last_layer (`str`, defaults to `"linear"`):
             "san" for a last layer of length 1, trained by the `direction_logits`: see [`ProjectedDiscriminator`].
+        patch_size (`int`, defaults to 1):
+            Side of the square patches whose pixels become channels at the input, as in [`NCSNppGenerator`].
 
     Raises:
         ValueError: From the constructor, if `downsample` is not one shorter than `channel_multipliers`,
-            `stddev_group_size` or `time_embed_dim` is too small, or `last_layer` is unknown.
+            `stddev_group_size`, `time_embed_dim` or `patch_size` is too small, or `last_layer` is unknown.
     """
 
     _no_split_modules = ["DiscriminatorBlock"]
@@ -101,6 +103,7 @@ class DDGANDiscriminator(Network):
         stddev_group_size: int = 4,
         num_class_embeds: int | None = None,
         last_layer: str = "linear",
+        patch_size: int = 1,
     ):
         super().__init__()
         if len(downsample) != len(channel_multipliers) - 1:
@@ -112,12 +115,14 @@ class DDGANDiscriminator(Network):
             raise ValueError(f"`stddev_group_size` must be at least 1, got {stddev_group_size}.")
         if time_embed_dim < 4:
             raise ValueError(f"`time_embed_dim` must be at least 4, got {time_embed_dim}.")
+        if patch_size < 1:
+            raise ValueError(f"`patch_size` must be at least 1, got {patch_size}.")
         check_last_layer(last_layer)
         widths = [base_channels * multiplier for multiplier in channel_multipliers]
 
         self.time_embedding = TimestepMLP(time_embed_dim, time_embed_dim, _leaky_relu)
         self.class_embedding = None if num_class_embeds is None else nn.Embedding(num_class_embeds, time_embed_dim)
-        self.conv_in = conv(2 * in_channels, widths[0], 1)
+        self.conv_in = conv(2 * in_channels * patch_size**2, widths[0], 1)
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(width, next_width, time_embed_dim, tuple(fir_taps) if down else None)
             for width, next_width, down in zip(widths[:-1], widths[1:], downsample, strict=True)
@@ -138,7 +143,8 @@ class DDGANDiscriminator(Network):
 
         Args:
             sample (`torch.Tensor` of shape (B, in_channels, H, W)):
-                Less noisy image x_t, with H and W of at least 2 ** (number of downsampling blocks).
+                Less noisy image x_t, with H and W multiples of `patch_size` and of at least
+                patch_size * 2 ** (number of downsampling blocks).
             timestep (`torch.Tensor` of shape () or (B,), `int` or `float`): Index t of that image, 0..T-1.
             noisier_sample (`torch.Tensor` of the shape of `sample`): Noisier image x_{t+1}.
             class_labels (`torch.Tensor` of shape (B,), *optional*):
@@ -162,7 +168,7 @@ class DDGANDiscriminator(Network):
             time = time + self.class_embedding(class_labels)
         time = _leaky_relu(time)
 
-        hidden = torch.cat([sample, noisier_sample], dim=1)
+        hidden = F.pixel_unshuffle(torch.cat([sample, noisier_sample], dim=1), self.config.patch_size)
         if hidden.device.type == "cpu":
             hidden = hidden.contiguous(memory_format=torch.channels_last)
         hidden = self.conv_in(hidden)
@@ -184,7 +190,13 @@ class DDGANDiscriminator(Network):
                 f"`noisier_sample` must have the shape of `sample`, {tuple(sample.shape)}, got "
                 f"{tuple(noisier_sample.shape)}."
             )
-        smallest = 2 ** sum(self.config.downsample)
+        patch_size = self.config.patch_size
+        if any(side % patch_size for side in sample.shape[2:]):
+            raise ValueError(
+                f"`sample` must have a height and width that are multiples of `patch_size` {patch_size}, got "
+                f"{tuple(sample.shape)}."
+            )
+        smallest = patch_size * 2 ** sum(self.config.downsample)
         if min(sample.shape[2:]) < smallest:
             raise ValueError(
                 f"`sample` must have a height and width of at least {smallest} for {sum(self.config.downsample)} "

@@ -46,7 +46,7 @@ class NCSNppGenerator(Network):
     Args:
         sample_size (`int` or `tuple[int, int]`, defaults to 32):
             Size of the images, one number or (height, width), which places attention. Images of another size can be
-            given at run time as long as they divide by 2 ** (levels - 1).
+            given at run time as long as they divide by patch_size * 2 ** (levels - 1).
         in_channels (`int`, defaults to 3): Image channels.
         base_channels (`int`, defaults to 128): Width of the first level; the time embedding is four times as wide.
         channel_multipliers (`tuple[int, ...]`, defaults to `(1, 2, 2, 2)`):
@@ -55,7 +55,8 @@ class NCSNppGenerator(Network):
             Residual blocks per level on the way down; the way up has one more.
         attention_resolutions (`tuple[int, ...]`, defaults to `(16,)`):
             Heights of the levels whose residual blocks are followed by attention; one that no level has is without
-            effect, as in the reference. The lowest level always has one attention block.
+            effect, as in the reference. The lowest level always has one attention block. The first level has the
+            height of the image divided by `patch_size`.
         latent_dim (`int`, defaults to 100): Width of z.
         latent_embed_dim (`int`, defaults to 256): Width of the style embedding made from z.
         num_latent_layers (`int`, defaults to 4): Linear layers of the mapping network, after its first.
@@ -80,10 +81,14 @@ class NCSNppGenerator(Network):
         num_class_embeds (`int`, *optional*):
             Number of classes, for a class-conditional generator. The class embedding is added to the time embedding,
             or to the style embedding without time conditioning.
+        patch_size (`int`, defaults to 1):
+            Side of the square patches whose pixels become channels at the input, and pixels again at the output (as in
+            simple diffusion, Hoogeboom, Heek and Salimans, ICML 2023). Not in the paper: 2 leaves out the highest
+            resolution, the most expensive one, for training with little computing power.
 
     Raises:
         ValueError: From the constructor, if an option is not one of those named, the image size does not divide by
-            2 ** (levels - 1), or a width cannot be cut into the groups of its group norm.
+            patch_size * 2 ** (levels - 1), or a width cannot be cut into the groups of its group norm.
     """
 
     _supports_gradient_checkpointing = True
@@ -115,11 +120,12 @@ class NCSNppGenerator(Network):
         use_tanh: bool = True,
         dropout: float = 0.0,
         num_class_embeds: int | None = None,
+        patch_size: int = 1,
     ):
         super().__init__()
         self._check_config()
         self._add_embeddings()
-        self.conv_in = conv(in_channels, base_channels, 3)
+        self.conv_in = conv(self._patch_channels, base_channels, 3)
         skip_channels = self._add_down_path()
         channels = skip_channels[-1]
         self.mid_block = MidBlock(
@@ -129,7 +135,7 @@ class NCSNppGenerator(Network):
         self.norm_out = self.conv_out = None
         if progressive_output != "output_skip":
             self.norm_out = GroupNorm(channels)
-            self.conv_out = conv(channels, in_channels, 3, scale=0.0)
+            self.conv_out = conv(channels, self._patch_channels, 3, scale=0.0)
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -149,7 +155,7 @@ class NCSNppGenerator(Network):
 
         Args:
             sample (`torch.Tensor` of shape (B, in_channels, H, W)):
-                Noisy image x_{t+1}, with H and W multiples of 2 ** (levels - 1).
+                Noisy image x_{t+1}, with H and W multiples of patch_size * 2 ** (levels - 1).
             timestep (`torch.Tensor` of shape () or (B,), `int` or `float`):
                 Index t of the less noisy image of the step, 0..T-1.
             latent (`torch.Tensor` of shape (B, latent_dim)): z ~ N(0, I).
@@ -165,6 +171,7 @@ class NCSNppGenerator(Network):
             TypeError: If class labels are not integers.
         """
         self._check_inputs(sample, latent, class_labels)
+        sample = F.pixel_unshuffle(sample, self.config.patch_size)
         if sample.device.type == "cpu":
             sample = sample.contiguous(memory_format=torch.channels_last)
         if not self.config.centered:
@@ -188,6 +195,7 @@ class NCSNppGenerator(Network):
             hidden = pyramid
         if self.config.use_tanh:
             hidden = hidden.tanh()
+        hidden = F.pixel_shuffle(hidden, self.config.patch_size)
 
         return GeneratorOutput(sample=hidden) if return_dict else (hidden,)
 
@@ -241,7 +249,7 @@ class NCSNppGenerator(Network):
             downsampler = pyramid = None
             if level < len(self._widths) - 1:
                 downsampler = self._resampler(width, "down")
-                pyramid, channels = self._input_pyramid(pyramid_channels or config.in_channels, width)
+                pyramid, channels = self._input_pyramid(pyramid_channels or self._patch_channels, width)
                 pyramid_channels = width
                 skip_channels.append(channels)
             self.down_blocks.append(DownBlock(resnets, attentions, downsampler, pyramid))
@@ -259,7 +267,7 @@ class NCSNppGenerator(Network):
                 channels = width
             pyramid = None
             if config.progressive_output == "output_skip":
-                pyramid = OutputSkip(width, config.in_channels, config.fir_taps)
+                pyramid = OutputSkip(width, self._patch_channels, config.fir_taps)
             upsampler = self._resampler(width, "up") if level > 0 else None
             attention = self._attention(width) if self._has_attention(level) else None
             self.up_blocks.append(UpBlock(resnets, attention, pyramid, upsampler))
@@ -284,7 +292,8 @@ class NCSNppGenerator(Network):
         return AttentionBlock(channels, self.config.skip_rescale)
 
     def _has_attention(self, level: int) -> bool:
-        return size_pair(self.config.sample_size)[0] // 2**level in self.config.attention_resolutions
+        height = size_pair(self.config.sample_size)[0] // self.config.patch_size
+        return height // 2**level in self.config.attention_resolutions
 
     def _resampler(self, channels: int, direction: str) -> nn.Module:
         if self.config.block_type != "ddpm":
@@ -298,7 +307,7 @@ class NCSNppGenerator(Network):
             return InputResidual(pyramid_channels, channels, config.fir_taps, config.skip_rescale), channels
         if config.progressive_input == "input_skip":
             doubled = config.progressive_combine == "cat"
-            pyramid = InputSkip(config.in_channels, channels, config.progressive_combine, config.fir_taps)
+            pyramid = InputSkip(self._patch_channels, channels, config.progressive_combine, config.fir_taps)
             return pyramid, channels * (2 if doubled else 1)
         return None, channels
 
@@ -307,12 +316,16 @@ class NCSNppGenerator(Network):
         return [self.config.base_channels * multiplier for multiplier in self.config.channel_multipliers]
 
     @property
+    def _patch_channels(self) -> int:
+        return self.config.in_channels * self.config.patch_size**2
+
+    @property
     def _time_dim(self) -> int | None:
         return 4 * self.config.base_channels if self.config.time_conditioning else None
 
     @property
     def _divisor(self) -> int:
-        return 2 ** (len(self.config.channel_multipliers) - 1)
+        return self.config.patch_size * 2 ** (len(self.config.channel_multipliers) - 1)
 
     def _check_config(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -320,15 +333,15 @@ class NCSNppGenerator(Network):
                 raise ValueError(f"`{name}` must be one of {allowed}, got {self.config[name]!r}.")
         if not self.config.channel_multipliers:
             raise ValueError("`channel_multipliers` must have at least one level, got none.")
-        for name, least in (("base_channels", 4), ("layers_per_block", 1)):
+        for name, least in (("base_channels", 4), ("layers_per_block", 1), ("patch_size", 1)):
             if self.config[name] < least:
                 raise ValueError(f"`{name}` must be at least {least}, got {self.config[name]}.")
         if not 0 <= self.config.dropout <= 1:
             raise ValueError(f"`dropout` must lie in [0, 1], got {self.config.dropout}.")
         if any(side % self._divisor for side in size_pair(self.config.sample_size)):
             raise ValueError(
-                f"`sample_size` must be a multiple of {self._divisor} for {len(self.config.channel_multipliers)} levels, "
-                f"got {self.config.sample_size}."
+                f"`sample_size` must be a multiple of {self._divisor} for {len(self.config.channel_multipliers)} levels "
+                f"and `patch_size` {self.config.patch_size}, got {self.config.sample_size}."
             )
 
     def _check_inputs(self, sample: Tensor, latent: Tensor, class_labels: Tensor | None) -> None:
