@@ -37,7 +37,7 @@ FLOORS = (
         "metrics": {"models"},
     },
     {"pipelines": {"registry", "options", "storage", "configs", "schedulers", "models"}},
-    {"recipes": {"registry", "storage"}, "publishing": {"storage", "recipes"}, "demo": {"pipelines"}},
+    {"recipes": {"registry", "storage"}, "publishing": {"storage", "pipelines", "recipes"}, "demo": {"pipelines"}},
     {
         "training": {
             "registry",

@@ -289,7 +289,8 @@ class TestFolder:
         weights = "diffusion_pytorch_model.safetensors"
         assert names == {
             "README.md", "checksums.json", "discriminator/config.json", f"discriminator/{weights}", "generator/config.json",
-            f"generator/{weights}", "measurements.json", "model_index.json", "pipeline.py", "scheduler/scheduler_config.json",
+            f"generator/{weights}", "measurements.json", "model_index.json", "modular_blocks.py", "modular_config.json",
+            "modular_model_index.json", "pipeline.py", "scheduler/scheduler_config.json",
         }  # fmt: skip
         card = ModelCard.load(tmp_path / "out" / "README.md")
         assert (card.data.license, card.data.license_name) == ("other", "nvidia-source-code-license")

@@ -58,7 +58,8 @@ def test_repository_has_every_file_and_no_other(saved):
     assert set(contents(saved)) == {
         "README.md", "checksums.json", "discriminator/config.json", "discriminator/diffusion_pytorch_model.safetensors",
         "generator/config.json", "generator/diffusion_pytorch_model.safetensors", "measurements.json",
-        "model_index.json", "pipeline.py", "scheduler/scheduler_config.json", "training.yaml",
+        "model_index.json", "modular_blocks.py", "modular_config.json", "modular_model_index.json", "pipeline.py",
+        "scheduler/scheduler_config.json", "training.yaml",
     }  # fmt: skip
     assert not list(saved.glob(".*"))
 

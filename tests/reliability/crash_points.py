@@ -32,7 +32,7 @@ from gan_diffusion.storage.writing import finish_replacing
 
 ROOT = Path(__file__).parents[2]
 EXPORTED = ("model_index.json", "generator", "discriminator", "scheduler", "README.md", "training.yaml", "pipeline.py",
-            "measurements.json", "checksums.json")  # fmt: skip
+            "measurements.json", "checksums.json", "modular_blocks.py", "modular_config.json", "modular_model_index.json")  # fmt: skip
 NOTHING = "nothing"
 
 

@@ -16,12 +16,13 @@ from ..storage.reading import read_json
 from ..storage.writing import INDEX, current_folder
 from .cards import METHODS, SAMPLES
 from .hub_errors import check_token, one_error
+from .modular import MODULAR_FILES, MODULAR_INDEX, modular_index_for
 from .repository import CARD, MEASUREMENTS, record_measurements
 from .variants import check_variant, variant_files
 
 
 # What is published of a folder. The rest may be checkpoints, logs, or files that name places on this machine.
-_FILES = (CARD, MEASUREMENTS, CHECKSUMS, INDEX, "pipeline.py", "training.yaml", SAMPLES)
+_FILES = (CARD, MEASUREMENTS, CHECKSUMS, INDEX, "pipeline.py", *MODULAR_FILES, "training.yaml", SAMPLES)
 _PARTS = ("generator", "discriminator", "scheduler")
 _SUFFIXES = (".json", ".safetensors")
 # Numbers and pictures of `push_measurements`, which tell of the weights that they were measured with.
@@ -175,6 +176,10 @@ def push_repository(
     commit, there = _look_into(api, name, revision, private)
     with TemporaryDirectory() as temporary:
         if variant is None:
+            if MODULAR_INDEX in files:
+                index = Path(temporary) / MODULAR_INDEX
+                index.write_text(modular_index_for(files[MODULAR_INDEX], name), encoding="utf-8")
+                files |= {MODULAR_INDEX: index}
             ours = {*_FILES, *_PARTS, _MEASURED}
             old = [path for path in there if path.split("/")[0] in ours and path not in files]
         else:

@@ -21,6 +21,7 @@ from ..storage.reading import read_json, read_text
 from ..storage.writing import current_folder, finish_replacing, replaced_files, write_text
 from .cards import MEASURED_HEADING, SAMPLES, add_results, make_card
 from .converted_cards import Origin, make_converted_card
+from .modular import write_modular_files
 
 
 CARD, MEASUREMENTS = "README.md", "measurements.json"
@@ -124,6 +125,7 @@ def _write(
     if discriminator is not None:
         discriminator.save_pretrained(folder / "discriminator")
     (folder / "pipeline.py").write_text(_PIPELINE_FILE.format(name=type(pipeline).__name__))
+    write_modular_files(folder, pipeline)
     (folder / CARD).write_text(card, encoding="utf-8")
     record_measurements(folder, measurements)
     write_checksums(folder)

@@ -16,6 +16,7 @@ from ..storage.checksums import CHECKSUMS, add_checksums
 from ..storage.reading import read_json
 from ..storage.writing import INDEX
 from .hub_errors import one_error
+from .modular import MODULAR_FILES
 
 
 _CONFIGS = (INDEX, "config.json")
@@ -74,7 +75,7 @@ def variant_files(
         with one_error(repo_id):
             return Path(api.hf_hub_download(repo_id, name, revision=commit))
 
-    for name in (name for name in files if name.endswith(_CONFIGS)):
+    for name in (name for name in files if name.endswith(_CONFIGS) and name not in MODULAR_FILES):
         if name not in there or _values(download(name)) != _values(files[name]):
             raise ValueError(
                 f"`variant` must be given for a repository that holds the same networks, got {repo_id!r} with "
