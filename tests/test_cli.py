@@ -50,6 +50,8 @@ def test_training_starts_from_the_command():
         (["sample"], "the following arguments are required: model"),
         (["demo"], "the following arguments are required: model"),
         (["demo", "nowhere"], "`pretrained_model_name_or_path` must be a folder"),
+        (["card"], "the following arguments are required: folder"),
+        (["card", "nowhere"], "`folder` must be that of a trained pipeline, with model_index.json and training.yaml"),
         (["push", "nowhere"], "the following arguments are required: repo_id"),
         (["push", "nowhere", "model"], "`folder` must be that of a whole saved pipeline"),
         (["recipes", "nope"], "`recipe` must be one of ['ddgan-celebahq-256', 'ddgan-cifar10', "),
@@ -67,7 +69,7 @@ def test_mistakes_end_in_a_short_message(capsys, arguments, message):
 
 def test_help_lists_commands_methods_and_examples(capsys):
     status, text, _ = ended(capsys, "--help")
-    commands = ("train", "export", "sample", "demo", "evaluate", "convert", "push", "recipes", "env")
+    commands = ("train", "export", "sample", "demo", "evaluate", "convert", "card", "push", "recipes", "env")
     assert status == 0 and all(f"  {command} " in text for command in commands)
     assert "gan-diffusion train ddgan --recipe ddgan-digits" in text
     _, text, _ = ended(capsys, "train", "--help")

@@ -11,7 +11,7 @@ from .demo import run_demo
 from .environment import describe_environment
 from .evaluation import run_evaluation
 from .pipelines.command import run_sampling
-from .publishing import run_push
+from .publishing import run_card, run_push
 from .training import METHODS, export_checkpoint, train
 from .training.listing import run_recipes
 
@@ -27,6 +27,7 @@ examples:
   gan-diffusion demo runs/digits
   gan-diffusion evaluate runs/digits --dataset_name digits
   gan-diffusion convert netG_1200.pth --preset ddgan-cifar10 --output_dir converted
+  gan-diffusion card runs/digits --license apache-2.0
   gan-diffusion push runs/digits my-digits
 """
 # The commands that read their own options, each with its line in `--help`.
@@ -35,6 +36,7 @@ _COMMANDS = {
     "demo": (run_demo, "draw images from a pipeline on a page in the browser"),
     "evaluate": (run_evaluation, "measure a pipeline against real data"),
     "convert": (run_conversion, "make a pipeline of a checkpoint of the authors' code"),
+    "card": (run_card, "write the model card of a trained model again"),
     "push": (run_push, "publish a pipeline on the Hub"),
     "recipes": (run_recipes, "list the recipes, or show one"),
 }

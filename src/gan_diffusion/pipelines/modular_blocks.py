@@ -103,11 +103,10 @@ class GANBlocks(ModularPipelineBlocks):
         """
         for name in self.component_names:
             self._check_component(components, name)
-        pipeline: Any = self.pipeline_class(
-            generator=components.generator, scheduler=components.scheduler, id2label=components.config.get("id2label")
-        )
+        pipeline_class: Any = self.pipeline_class
+        pipeline = pipeline_class(components.generator, components.scheduler, components.config.get("id2label"))
         pipeline.set_progress_bar_config(disable=True)
-        block_state = self.get_block_state(state)
+        block_state: Any = self.get_block_state(state)
         block_state.images = pipeline(**{name: block_state[name] for name in self.input_names}).images
         self.set_block_state(state, block_state)
         return components, state

@@ -22,6 +22,8 @@ from ..recipes import Recipe
 
 SAMPLES = "samples.png"
 MEASURED_HEADING = "## Measured on this checkpoint"
+_NOTHING_MEASURED = "Nothing yet."
+_NO_LICENCE = ". Whoever publishes the weights states their licence, which depends on the training data."
 _SHOWN_CLASSES = 20
 
 _TEMPLATE = """\
@@ -48,7 +50,7 @@ pipeline = {pipeline}.from_pretrained("path/or/hub-name")
 
 {training}
 
-The library is under Apache-2.0. Whoever publishes the weights states their licence, which depends on the training data.
+The library is under Apache-2.0{licence}
 
 {measured_heading}
 """
@@ -106,6 +108,7 @@ def make_card(
     training: Mapping[str, Any],
     record: Mapping[str, Any] | None = None,
     has_picture: bool = False,
+    license: str | None = None,
 ) -> str:
     """
     Writes the model card of a trained model, with an empty section for measured numbers.
@@ -117,6 +120,7 @@ def make_card(
         training (`Mapping[str, Any]`): The options of the run, by the names of training.yaml.
         record (`Mapping[str, Any]`, *optional*): The record of the run, as in its run.yaml.
         has_picture (`bool`, defaults to `False`): Whether to show `samples.png`, which lies beside the card.
+        license (`str`, *optional*): Licence of the weights, by its name on the Hub.
 
     Returns:
         `str`: The text of README.md.
@@ -125,7 +129,7 @@ def make_card(
     conditional = pipeline.generator.config.get("num_class_embeds") is not None
     facts: Mapping[str, Any] = {"name": training.get("dataset_name")} if record is None else record["data"]
     text = _TEMPLATE.format(
-        metadata=_metadata(method, pipeline.sample_shape, conditional, facts, record).to_yaml(),
+        metadata=_metadata(method, pipeline.sample_shape, conditional, facts, record, license).to_yaml(),
         title=method.title,
         subject=_code(facts["name"]) if facts["name"] else "samples of its author's own",
         # Only DDGAN's scheduler has a number of denoising steps, and only DDGAN's text asks for it.
@@ -138,6 +142,7 @@ def make_card(
         example=example_of(pipeline, conditional),
         data=_data(facts, pipeline.sample_shape),
         training=_training(method, recipe, training, record),
+        licence=_NO_LICENCE if license is None else f", the weights are under {license}.",
         measured_heading=MEASURED_HEADING,
     )
     return text.rstrip() + "\n"
@@ -158,10 +163,7 @@ def add_results(text: str, results: Sequence[EvalResult]) -> str:
     Raises:
         ValueError: If the metadata of the card cannot be read.
     """
-    try:
-        card = ModelCard(text)
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"`README.md` must begin with metadata in YAML, got: {error}") from error
+    card = read_card(text)
     data: Any = card.data  # The base class of cards declares less.
     older = [old for old in data.eval_results or () if not any(old.is_equal_except_value(new) for new in results)]
     title = re.search(r"^# (.+)$", card.text, re.MULTILINE)
@@ -170,16 +172,56 @@ def add_results(text: str, results: Sequence[EvalResult]) -> str:
     return str(card)
 
 
+def read_card(text: str) -> ModelCard:
+    """
+    Reads a card and its metadata.
+
+    Args:
+        text (`str`): The card.
+
+    Returns:
+        `ModelCard`: the card.
+
+    Raises:
+        ValueError: If its metadata cannot be read.
+    """
+    try:
+        return ModelCard(text)
+    except (AttributeError, TypeError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ValueError(f"`README.md` must begin with metadata in YAML, got: {reason}.") from error
+
+
+def replace_measured(text: str, measurements: Mapping[str, Any]) -> str:
+    """
+    Writes the section of measured numbers of a card anew, and leaves the sections around it.
+
+    Args:
+        text (`str`): The card.
+        measurements (`Mapping[str, Any]`): Names and values.
+
+    Returns:
+        `str`: the card with them.
+    """
+    rows = "\n".join(f"| {name} | {value} |" for name, value in measurements.items())
+    content = f"| what | value |\n|---|---|\n{rows}" if rows else _NOTHING_MEASURED
+    before, _, old = text.partition(MEASURED_HEADING)
+    _, next_heading, after = old.partition("\n## ")
+    return f"{before.rstrip()}\n\n{MEASURED_HEADING}\n\n{content}\n{next_heading}{after}"
+
+
 def _metadata(
     method: Method,
     sample_shape: tuple[int, ...],
     conditional: bool,
     facts: Mapping[str, Any],
     record: Mapping[str, Any] | None,
+    license: str | None,
 ) -> ModelCardData:
     task = "unconditional-image-generation" if len(sample_shape) == 3 and not conditional else None
     return ModelCardData(
         library_name="gan_diffusion",
+        license=license,
         pipeline_tag=task,
         base_model=_base_model(record),
         datasets=[facts["name"]] if facts["name"] and "/" in facts["name"] else None,

@@ -1,19 +1,25 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 
-"""From a command line to a pipeline on the Hub."""
+"""From a command line to a pipeline on the Hub, and to its model card."""
 
 import argparse
 from collections.abc import Sequence
 
 from .hub import push_repository
+from .rewriting import rewrite_card
 
 
-_EXAMPLES = """\
+_PUSH_EXAMPLES = """\
 examples:
   gan-diffusion push runs/digits my-digits --private
   gan-diffusion push runs/digits/best somebody/digits --create_pr
   gan-diffusion push raw-weights my-digits --variant raw
+"""
+_CARD_EXAMPLES = """\
+examples:
+  gan-diffusion card runs/digits
+  gan-diffusion card runs/birds --license cc-by-4.0 --dataset_id somebody/birds
 """
 
 
@@ -33,7 +39,7 @@ def run_push(argv: Sequence[str] | None = None, prog: str | None = None) -> None
         usage="%(prog)s FOLDER REPO_ID [options]; --help explains all options",
         description="Publishes a saved pipeline on the Hub, in one commit: weights, discriminator, configs, model card and "
         "measurements. Nothing else of the folder is published.",
-        epilog=_EXAMPLES,
+        epilog=_PUSH_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -68,3 +74,36 @@ def run_push(argv: Sequence[str] | None = None, prog: str | None = None) -> None
     except (OSError, ValueError) as error:
         parser.error(str(error))
     print(f"Pushed the pipeline: {url}")
+
+
+def run_card(argv: Sequence[str] | None = None, prog: str | None = None) -> None:
+    """
+    Writes the model card of a trained model again as a command line says, and prints what is on it.
+
+    Args:
+        argv (`Sequence[str]`, *optional*): Instead of `sys.argv[1:]`.
+        prog (`str`, *optional*): Name of the command in messages.
+
+    Raises:
+        SystemExit: With a message, if the card cannot be written. See [`rewrite_card`].
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        usage="%(prog)s FOLDER [options]; --help explains all options",
+        description="Writes the model card (README.md) of a trained model again, from the settings, the record of its run, "
+        "the measurements and the picture in its folder. Metadata, measured numbers and further sections of the old card "
+        "stay. A card whose other text was changed by hand is left alone.",
+        epilog=_CARD_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("folder", help="Folder of the model, in that of its run or with a copy of its run.yaml.")
+    parser.add_argument("--license", help="Licence of the weights by its name on the Hub. Default: as it is now.")
+    parser.add_argument("--dataset_id", help="OWNER/NAME of the training data on the Hub. Default: as it is now.")
+    parser.add_argument("--overwrite", action="store_true", help="Write it anew: nothing of the old card stays.")
+    given = parser.parse_args(argv)
+    try:
+        lines = rewrite_card(given.folder, given.license, given.dataset_id, given.overwrite)
+    except (OSError, TypeError, ValueError) as error:
+        parser.error(str(error))
+    print(*lines, sep="\n")

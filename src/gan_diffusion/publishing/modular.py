@@ -12,7 +12,7 @@ from ..pipelines import modular_blocks
 from ..storage.reading import read_json
 
 
-MODULAR_INDEX = ModularPipeline.config_name
+MODULAR_INDEX = str(ModularPipeline.config_name)
 # Named as the module of the classes, as diffusers writes it into the config of the blocks.
 _CODE = f"{modular_blocks.__name__.rpartition('.')[2]}.py"
 MODULAR_FILES = (MODULAR_INDEX, str(ModularPipelineBlocks.config_name), _CODE)

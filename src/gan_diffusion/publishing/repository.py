@@ -19,7 +19,7 @@ from ..recipes import Recipe
 from ..storage.checksums import write_checksums
 from ..storage.reading import read_json, read_text
 from ..storage.writing import current_folder, finish_replacing, replaced_files, write_text
-from .cards import MEASURED_HEADING, SAMPLES, add_results, make_card
+from .cards import SAMPLES, add_results, make_card, replace_measured
 from .converted_cards import Origin, make_converted_card
 from .modular import write_modular_files
 
@@ -27,7 +27,6 @@ from .modular import write_modular_files
 CARD, MEASUREMENTS = "README.md", "measurements.json"
 # diffusers takes the one pipeline class in this file when it is told `custom_pipeline`.
 _PIPELINE_FILE = "from gan_diffusion import {name} as {name}\n"
-_NOTHING_MEASURED = "Nothing yet."
 
 
 def save_repository(
@@ -175,11 +174,7 @@ def record_measurements(
     for name, value in measurements.items():
         is_finite = not isinstance(value, float) or math.isfinite(value)
         known[name] = value if is_finite else str(value)  # JSON has no such numbers.
-    rows = "\n".join(f"| {name} | {value} |" for name, value in known.items())
-    content = f"| what | value |\n|---|---|\n{rows}" if known else _NOTHING_MEASURED
-    before, _, old = read_text(card).partition(MEASURED_HEADING)
-    _, next_heading, after = old.partition("\n## ")
-    text = f"{before.rstrip()}\n\n{MEASURED_HEADING}\n\n{content}\n{next_heading}{after}"
+    text = replace_measured(read_text(card), known)
     text = add_results(text, results) if results else text
     write_text(record, json.dumps(known, indent=2) + "\n")
     write_text(card, text)
