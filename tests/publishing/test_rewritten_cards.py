@@ -121,6 +121,12 @@ def test_a_licence_in_the_metadata_alone_gets_its_sentence(run):
     change(run / "README.md", "library_name:", "license: mit\nlibrary_name:")
     rewrite_card(run)
     assert "the weights are under mit." in (run / "README.md").read_text()
+    rewrite_card(run, overwrite=True)
+    text = change(run / "README.md", "library_name:", "license: other\nlicense_name: mine\nlibrary_name:")
+    rewrite_card(run)
+    written = ModelCard.load(run / "README.md")
+    assert (written.data.license, written.data.license_name) == ("other", "mine")
+    assert written.text.strip() == ModelCard(text).text.strip()
 
 
 @pytest.mark.parametrize(
@@ -156,6 +162,7 @@ def test_a_card_of_somebody_else_is_refused(run, capsys):
     ("words", "message"),
     [
         (["--license", "MIT License"], "`license` must be a name of the Hub, such as apache-2.0 or cc-by-4.0"),
+        (["--license", "other"], "Write another one into the metadata of the card yourself"),
         (["--dataset_id", "digits"], "`dataset_id` must be OWNER/NAME of a data set on the Hub, got 'digits'"),
     ],
 )

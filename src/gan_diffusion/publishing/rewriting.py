@@ -60,7 +60,7 @@ def rewrite_card(
     old = read_card(read_text(file)) if file.is_file() and not overwrite else None
     if old is not None:
         facts.check(old)
-        license = license or old.data.get("license")
+        license = license or _license_of(old)
         dataset_id = dataset_id or _dataset_of(old)
     measurements, has_picture = read_measurements(folder), (folder / SAMPLES).is_file()
     text = replace_measured(facts.card(license, dataset_id, has_picture), measurements)
@@ -116,7 +116,7 @@ class _Facts:
     def check(self, old: ModelCard) -> None:
         """Refuses a card that says something else in a section that would be written again."""
         # Licence and data may have been named in the metadata alone, as the page of the Hub lets one do.
-        options = product((None, old.data.get("license")), (None, _dataset_of(old)), (False, True))
+        options = product((None, _license_of(old)), (None, _dataset_of(old)), (False, True))
         ours = [dict(_sections(read_card(self.card(*each)).text)) for each in options]
         for heading, content in _sections(old.text):
             known = [each[heading] for each in ours if heading in each]
@@ -149,10 +149,19 @@ def _record_of(folder: Path, training: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_options(license: str | None, dataset_id: str | None) -> None:
-    if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license):
-        raise ValueError(f"`license` must be a name of the Hub, such as apache-2.0 or cc-by-4.0, got {license!r}.")
+    if license is not None and (license == "other" or not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", license)):
+        raise ValueError(
+            f"`license` must be a name of the Hub, such as apache-2.0 or cc-by-4.0, got {license!r}. Write another one into "
+            "the metadata of the card yourself, as license_name and license_link."
+        )
     if dataset_id is not None and not re.fullmatch(r"[\w.-]+/[\w.-]+", dataset_id):
         raise ValueError(f"`dataset_id` must be OWNER/NAME of a data set on the Hub, got {dataset_id!r}.")
+
+
+def _license_of(card: ModelCard) -> str | None:
+    """The licence in the metadata, if its name says which one it is."""
+    license = card.data.get("license")
+    return license if isinstance(license, str) and license != "other" else None
 
 
 def _dataset_of(card: ModelCard) -> str | None:
