@@ -127,6 +127,17 @@ def test_a_licence_in_the_metadata_alone_gets_its_sentence(run):
     written = ModelCard.load(run / "README.md")
     assert (written.data.license, written.data.license_name) == ("other", "mine")
     assert written.text.strip() == ModelCard(text).text.strip()
+    rewrite_card(run, "mit")
+    written = ModelCard.load(run / "README.md")
+    assert written.data.license == "mit" and written.data.license_name is None
+
+
+def test_further_data_sets_in_the_metadata_stay(run):
+    change(run / "README.md", "library_name:", "datasets:\n- a/b\n- c/d\nlibrary_name:")
+    rewrite_card(run)
+    assert "datasets/a/b)" in (run / "README.md").read_text()
+    rewrite_card(run, dataset_id="e/f")
+    assert ModelCard.load(run / "README.md").data.datasets == ["e/f", "c/d"]
 
 
 @pytest.mark.parametrize(
@@ -179,6 +190,8 @@ def test_the_record_of_the_run_is_needed(run, tmp_path, capsys):
     assert (tmp_path / "early" / "README.md").read_text() == before
     change(tmp_path / "early" / "run.yaml", "r1_gamma: {value: ", "r1_gamma: {value: 1")
     assert "`run.yaml` must be that of the run that made the model, got " in refusal(capsys, tmp_path / "early")
+    change(run / "run.yaml", "recipe_kind: folder", "recipe_kind: odd")
+    assert "`run.yaml` must be as the run wrote it, got KeyError('odd') in it" in refusal(capsys, run)
 
 
 def test_a_start_after_the_weights_is_not_on_their_card(run):

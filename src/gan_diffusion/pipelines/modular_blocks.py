@@ -54,7 +54,7 @@ class GANBlocks(ModularPipelineBlocks):
     @property
     def description(self) -> str:
         """What the pipeline does."""
-        return _paragraphs(self.pipeline_class)[0]
+        return " ".join(_doc(self.pipeline_class).partition("\n\n")[0].split())
 
     @property
     def expected_components(self) -> list[ComponentSpec]:
@@ -161,10 +161,6 @@ def _newest_commit(repo_id: str) -> str | None:
         return HfApi().model_info(repo_id).sha
     except Exception:  # Also those of its HTTP library. A call then asks for a revision.
         return None
-
-
-def _paragraphs(value: Any) -> list[str]:
-    return [" ".join(paragraph.split()) for paragraph in _doc(value).split("\n\n")]
 
 
 def _doc(value: Any) -> str:

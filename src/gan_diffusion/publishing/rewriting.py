@@ -109,9 +109,12 @@ class _Facts:
     def card(self, license: str | None, dataset_id: str | None, has_picture: bool) -> str:
         """The card, with an empty section for measured numbers."""
         record = self.record | {"data": self.data | ({"name": dataset_id} if dataset_id else {})}
-        return make_card(
-            self.pipeline, self.discriminator, self.recipe, self.training, record, has_picture, license=license
-        )
+        try:
+            return make_card(
+                self.pipeline, self.discriminator, self.recipe, self.training, record, has_picture, license=license
+            )
+        except (AttributeError, LookupError, TypeError) as error:
+            raise ValueError(f"`{_RECORD}` must be as the run wrote it, got {error!r:.200} in it.") from error
 
     def check(self, old: ModelCard) -> None:
         """Refuses a card that says something else in a section that would be written again."""
@@ -166,7 +169,8 @@ def _license_of(card: ModelCard) -> str | None:
 
 def _dataset_of(card: ModelCard) -> str | None:
     datasets = card.data.get("datasets")
-    return datasets[0] if isinstance(datasets, list) and datasets and "/" in str(datasets[0]) else None
+    first = datasets[0] if isinstance(datasets, list) and datasets else None
+    return first if isinstance(first, str) and "/" in first else None
 
 
 def _sections(text: str) -> Iterator[tuple[str, str]]:
@@ -182,11 +186,15 @@ def _sections(text: str) -> Iterator[tuple[str, str]]:
 def _with_rest_of(old: ModelCard, text: str) -> str:
     """A new card with the metadata and the sections of the old one that it does not have itself."""
     card = read_card(text)
+    obsolete = () if card.data.get("license") is None else ("license_name", "license_link")
     for name, value in vars(old.data).items():
-        if card.data.get(name) is None:
+        if card.data.get(name) is None and name not in obsolete:
             card.data[name] = value
-    tags = old.data.get("tags") or []
-    card.data["tags"] = [*card.data["tags"], *(tag for tag in tags if tag not in card.data["tags"])]
+    # The first data set is the one that the text names.
+    for name, before in (("tags", old.data.get("tags") or []), ("datasets", (old.data.get("datasets") or [])[1:])):
+        new = card.data.get(name) or []
+        if isinstance(before, list):
+            card.data[name] = [*new, *(each for each in before if each not in new)] or None
     ours = dict(_sections(card.text))
     rest = [f"\n{heading}\n\n{content}\n" for heading, content in _sections(old.text) if heading not in ours]
     return str(card).rstrip() + "\n" + "".join(rest)
