@@ -44,10 +44,8 @@ def silu(normed: Tensor) -> Tensor:
 def _group_norm(sample: Tensor, groups: int, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     # On a CPU, torch's kernels for channels-last features take twice as long in bfloat16 as in float32.
     if sample.device.type == "cpu" and sample.dtype != torch.float64:
-        normed = F.group_norm(
-            sample.float(), groups, *(None if p is None else p.float() for p in (weight, bias)), GROUP_NORM_EPS
-        )
-        return normed.to(sample.dtype)
+        weight, bias = (None if values is None else values.float() for values in (weight, bias))
+        return F.group_norm(sample.float(), groups, weight, bias, GROUP_NORM_EPS).to(sample.dtype)
     return F.group_norm(sample, groups, weight, bias, GROUP_NORM_EPS)
 
 
