@@ -208,7 +208,8 @@ def test_the_command_finds_recipes_where_pip_puts_the_package(installed, tmp_pat
     )
     shown = run_installed(installed, tmp_path, "-c", script)
     assert f"Files: {installed / 'gan_diffusion' / '_recipes' / 'ddgan-digits'}\n" in shown
-    assert "(default: 1700)" in shown
+    steps = yaml.safe_load((ROOT / "pipelines" / "ddgan-digits" / "training.yaml").read_text())["max_train_steps"]
+    assert f"(default: {steps})" in shown
 
 
 def test_the_version_is_one(wheel):
