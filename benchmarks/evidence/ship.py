@@ -38,6 +38,7 @@ def main() -> None:
     for part in ("generator", "scheduler"):
         shutil.copytree(run / part, folder / part)
     shutil.copy(run / "model_index.json", folder)
+    pipeline = json.loads((folder / "model_index.json").read_text())["_class_name"]
     weights = folder / "generator" / "diffusion_pytorch_model.safetensors"
     # No training goes on from here, so there is nothing to lose by rounding.
     save_file(
@@ -52,7 +53,7 @@ def main() -> None:
         "images of its author's own": f"images of {data}",
         "samples of its author's own": data,
         "- Licence of the data: not known to this card": f"- The data: {origin}",
-        "import DiffusionGANPipeline\n": "import DiffusionGANPipeline\nfrom gan_diffusion.pipelines import shipped_model\n",
+        f"import {pipeline}\n": f"import {pipeline}\nfrom gan_diffusion.pipelines import shipped_model\n",
         '"path/or/hub-name"': f'shipped_model("{name}")',
         " The options of this run are in `training.yaml`: a copy of this repository is a recipe too.": "",
         "Whoever publishes the weights states their licence, which depends on the training data.": "So are these weights.",
