@@ -21,7 +21,7 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python training_scripts/evaluate.py $(QUICKSTART) --dataset_name digits --num_samples 1000 --output_dir $(QUICKSTART)/evaluation
 
 # Shows a model on a page in the browser: the one of the package, or `make demo MODEL=somebody/model`.
-MODEL ?= diffusion-projected-fashion-mnist
+MODEL ?= ddgan-fashion-mnist
 demo: $(VENV)/.installed
 	$(BIN)/gan-diffusion demo $(MODEL)
 
