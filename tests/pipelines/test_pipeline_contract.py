@@ -198,6 +198,7 @@ def test_custom_pipeline_in_a_fresh_process_is_the_installed_class(method, tmp_p
     torch.manual_seed(0)
     pipeline = recipe.pipeline_class(recipe.build("generator"), recipe.build("scheduler"))
     pipeline.set_progress_bar_config(disable=True)
+    labels = None if recipe.config("generator")["num_class_embeds"] is None else [3, 1]
     save_repository(tmp_path / "model", pipeline, recipe.build("discriminator"), recipe, recipe.training, {})
     script = f"""
 import sys, gan_diffusion
@@ -207,11 +208,12 @@ folder = {str(tmp_path / "model")!r}
 pipeline = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
 assert type(pipeline) is gan_diffusion.{type(pipeline).__name__}
 import torch
-images = pipeline(2, generator=torch.Generator().manual_seed(7), output_type="pt").images
+images = pipeline(2, {labels}, generator=torch.Generator().manual_seed(7), output_type="pt").images
 torch.save(images, {str(tmp_path / "images.pt")!r})
 """
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-    assert torch.equal(torch.load(tmp_path / "images.pt", weights_only=True), draw(pipeline))
+    expected = draw(pipeline, class_labels=labels)
+    assert torch.equal(torch.load(tmp_path / "images.pt", weights_only=True), expected)
 
 
 class TestOffload:

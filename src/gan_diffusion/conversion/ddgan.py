@@ -206,13 +206,21 @@ def convert_ddgan_discriminator(
 
 
 def export_ddgan_generator(generator: NCSNppGenerator) -> dict[str, Tensor]:
-    """Reference state dict of a generator, without class embedding: inverse of `convert_ddgan_generator`."""
+    """
+    Reference state dict of a generator, without class embedding: inverse of `convert_ddgan_generator`.
+
+    The reference has no patches: a generator on patches becomes one whose image channels are the pixels of a patch.
+    """
     key_map = ddgan_generator_key_map(generator)
     return export_by_key_map(generator, key_map, transposed=_transposed(key_map))
 
 
 def export_ddgan_discriminator(discriminator: DDGANDiscriminator) -> dict[str, Tensor]:
-    """Reference state dict of a discriminator, without class embedding: inverse of `convert_ddgan_discriminator`."""
+    """
+    Reference state dict of a discriminator, without class embedding: inverse of `convert_ddgan_discriminator`.
+
+    The reference has no patches: see [`export_ddgan_generator`].
+    """
     return export_by_key_map(discriminator, ddgan_discriminator_key_map(discriminator))
 
 
