@@ -266,11 +266,10 @@ def _generator_key(name: str, generator: StyleGAN2Generator) -> str:
 
 def _discriminator_key(name: str, discriminator: StyleGAN2Discriminator) -> str:
     """Reference name of one of our modules or parameters."""
+    height = size_pair(discriminator.config.sample_size)[0] // discriminator.config.patch_size
 
     def level(match: re.Match) -> str:
-        return f"b{size_pair(discriminator.config.sample_size)[0] >> int(match[2])}" + (
-            ".fromrgb" if match[1] == "from_rgb" else ""
-        )
+        return f"b{height >> int(match[2])}" + (".fromrgb" if match[1] == "from_rgb" else "")
 
     name = re.sub(r"trunk\.(from_rgb|blocks)\.(\d+)", level, name)
     name = name.replace("epilogue.linear_out", "b4.out").replace("epilogue.linear", "b4.fc")

@@ -241,14 +241,17 @@ def _is_pyramid(network: ModelMixin) -> bool:
     )
 
 
+def _level_sizes(network: ModelMixin) -> list[tuple[int, int]]:
+    """Sizes of the levels of a network of StyleGAN2, from the lowest up."""
+    names = ("sample_size", "channel_base", "channel_max", "architecture", "patch_size")
+    return list(pyramid_channels(*(network.config[name] for name in names)))
+
+
 def _lowest_size(network: ModelMixin) -> tuple[int, int] | None:
     """Size of the smallest level of a network of StyleGAN2."""
     if not _is_pyramid(network):
         return None
-    config = network.config
-    return next(
-        iter(pyramid_channels(config.sample_size, config.channel_base, config.channel_max, config.architecture))
-    )
+    return _level_sizes(network)[0]
 
 
 def _place(name: str, network: ModelMixin) -> str:
@@ -257,8 +260,7 @@ def _place(name: str, network: ModelMixin) -> str:
         name += f" of timestep {network.config.timestep_embedding}"
     if not _is_pyramid(network):
         return name
-    config = network.config
-    sizes = list(pyramid_channels(config.sample_size, config.channel_base, config.channel_max, config.architecture))
+    sizes = _level_sizes(network)
     return re.sub(r"trunk\.(\w+)\.(\d+)", lambda match: f"trunk.{match[1]}.{sizes[-1 - int(match[2])]}", name)
 
 

@@ -47,6 +47,9 @@ class SPIGANDiscriminator(Network):
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
         last_layer (`str`, defaults to `"linear"`):
             "san" for a last layer of length 1, trained by the `direction_logits`: see [`ProjectedDiscriminator`].
+        patch_size (`int`, defaults to 1):
+            Side of the square patches whose pixels become channels at the input, as in [`NCSNppGenerator`]. The levels
+            are those of the grid of patches.
 
     Raises:
         ValueError: From the constructor, if an option is out of range.
@@ -71,6 +74,7 @@ class SPIGANDiscriminator(Network):
         fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
         last_layer: str = "linear",
+        patch_size: int = 1,
     ):
         super().__init__()
         check_last_layer(last_layer)
@@ -92,6 +96,7 @@ class SPIGANDiscriminator(Network):
             fir_taps,
             activation_clamp,
             embed_dim=position_embed_dim,
+            patch_size=patch_size,
         )
         width = self.trunk.out_channels
         self.project = EqualizedLinear(position_embed_dim, width) if projection else None

@@ -49,6 +49,9 @@ class StyleGAN2Discriminator(Network):
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
         last_layer (`str`, defaults to `"linear"`):
             "san" for a last layer of length 1, trained by the `direction_logits`: see [`ProjectedDiscriminator`].
+        patch_size (`int`, defaults to 1):
+            Side of the square patches whose pixels become channels at the input, as in [`NCSNppGenerator`]. The levels
+            are those of the grid of patches.
 
     Raises:
         ValueError: From the constructor, if an option is out of range.
@@ -76,6 +79,7 @@ class StyleGAN2Discriminator(Network):
         fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
         last_layer: str = "linear",
+        patch_size: int = 1,
     ):
         super().__init__()
         check_last_layer(last_layer)
@@ -85,7 +89,14 @@ class StyleGAN2Discriminator(Network):
                 "whose vector is 0 at t = 0 and so has no direction."
             )
         self.trunk = StyleGAN2Trunk(
-            sample_size, in_channels, channel_base, channel_max, architecture, fir_taps, activation_clamp
+            sample_size,
+            in_channels,
+            channel_base,
+            channel_max,
+            architecture,
+            fir_taps,
+            activation_clamp,
+            patch_size=patch_size,
         )
         width = self.trunk.out_channels
         self.mapping = None

@@ -77,6 +77,9 @@ class StyleGAN2Trunk(nn.Module):
         fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the downsampling filter.
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
         embed_dim (`int`, *optional*): Width of an embedding that every level sees.
+        patch_size (`int`, defaults to 1):
+            Side of the square patches whose pixels become channels at the input, as in [`NCSNppGenerator`]. The levels
+            are those of the grid of patches.
 
     Attributes:
         out_channels: Channels of the features.
@@ -96,16 +99,18 @@ class StyleGAN2Trunk(nn.Module):
         fir_taps: Sequence[float] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
         embed_dim: int | None = None,
+        patch_size: int = 1,
     ):
         super().__init__()
-        channels = pyramid_channels(sample_size, channel_base, channel_max, architecture)
+        channels = pyramid_channels(sample_size, channel_base, channel_max, architecture, patch_size)
         widths = list(channels.values())[::-1]
         self.sample_shape = (in_channels, *size_pair(sample_size))
+        self.patch_size = patch_size
         self.out_size, self.out_channels = next(iter(channels.items()))
         self.downsample = Downsample(fir_taps) if architecture == "skip" else None
         # One for each level that the image enters.
         self.from_rgb = nn.ModuleList(
-            EqualizedConv2d(in_channels, width, 1, activation=True, clamp=activation_clamp)
+            EqualizedConv2d(in_channels * patch_size**2, width, 1, activation=True, clamp=activation_clamp)
             for width in (widths if architecture == "skip" else widths[:1])
         )
         self.blocks = nn.ModuleList(
@@ -130,6 +135,7 @@ class StyleGAN2Trunk(nn.Module):
         if sample.ndim != 4 or sample.shape[1:] != self.sample_shape:
             expected = ", ".join(map(str, self.sample_shape))
             raise ValueError(f"`sample` must have shape (batch, {expected}), got {tuple(sample.shape)}.")
+        sample = F.pixel_unshuffle(sample, self.patch_size)
         if sample.device.type == "cpu":
             sample = sample.contiguous(memory_format=torch.channels_last)
         hidden = self.from_rgb[0](sample)

@@ -80,6 +80,9 @@ class SPIGANGenerator(Network):
             "skip" (images of all levels are summed), "resnet" (levels have residual connections) or "orig" (neither).
         fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the resampling filter.
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
+        patch_size (`int`, defaults to 1):
+            Side of the square patches whose pixels are channels up to the output, as in [`NCSNppGenerator`]. The
+            levels are those of the grid of patches.
         data_dim (`int`, *optional*):
             Dimension D of vectors (B, D) to make instead of images; what describes images is then not used.
         hidden_dim (`int`, defaults to 128): Width of the hidden layers of the synthesis network of vectors, at least
@@ -115,6 +118,7 @@ class SPIGANGenerator(Network):
         architecture: str = "skip",
         fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
+        patch_size: int = 1,
         data_dim: int | None = None,
         hidden_dim: int = 128,
         num_layers: int = 3,
@@ -123,7 +127,15 @@ class SPIGANGenerator(Network):
         self._check_config()
         if data_dim is None:
             self.synthesis = StyleGAN2Synthesis(
-                sample_size, out_channels, w_dim, channel_base, channel_max, architecture, fir_taps, activation_clamp
+                sample_size,
+                out_channels,
+                w_dim,
+                channel_base,
+                channel_max,
+                architecture,
+                fir_taps,
+                activation_clamp,
+                patch_size,
             )
         else:
             self.synthesis = VectorSynthesis(data_dim, w_dim, hidden_dim, num_layers)

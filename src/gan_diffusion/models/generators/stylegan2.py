@@ -56,6 +56,9 @@ class StyleGAN2Generator(Network):
             "skip" (images of all levels are summed), "resnet" (levels have residual connections) or "orig" (neither).
         fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the resampling filter.
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
+        patch_size (`int`, defaults to 1):
+            Side of the square patches whose pixels are channels up to the output, as in [`NCSNppGenerator`]. The
+            levels are those of the grid of patches.
 
     Raises:
         ValueError: From the constructor, if an option is out of range.
@@ -82,12 +85,21 @@ class StyleGAN2Generator(Network):
         architecture: str = "skip",
         fir_taps: tuple[float, ...] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
+        patch_size: int = 1,
     ):
         super().__init__()
         if num_mapping_layers < 1:
             raise ValueError(f"`num_mapping_layers` must be at least 1, got {num_mapping_layers}.")
         self.synthesis = StyleGAN2Synthesis(
-            sample_size, out_channels, w_dim, channel_base, channel_max, architecture, fir_taps, activation_clamp
+            sample_size,
+            out_channels,
+            w_dim,
+            channel_base,
+            channel_max,
+            architecture,
+            fir_taps,
+            activation_clamp,
+            patch_size,
         )
         self.mapping = StyleGAN2Mapping(
             latent_dim,

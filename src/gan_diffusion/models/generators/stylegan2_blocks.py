@@ -294,6 +294,9 @@ class StyleGAN2Synthesis(nn.Module):
             "skip" (images of all levels are summed), "resnet" (levels have residual connections) or "orig" (neither).
         fir_taps (`tuple[float, ...]`, defaults to `(1, 3, 3, 1)`): Taps of the resampling filter.
         activation_clamp (`float`, *optional*, defaults to 256.0): Bound of the absolute activations.
+        patch_size (`int`, defaults to 1):
+            Side of the square patches whose pixels are channels up to the output, as in [`NCSNppGenerator`]. The
+            levels are those of the grid of patches.
 
     Attributes:
         num_ws: Number of style slots. The image of a level shares its slot with the first convolution of the next.
@@ -314,9 +317,10 @@ class StyleGAN2Synthesis(nn.Module):
         architecture: str = "skip",
         fir_taps: Sequence[float] = (1, 3, 3, 1),
         activation_clamp: float | None = 256.0,
+        patch_size: int = 1,
     ):
         super().__init__()
-        channels = pyramid_channels(sample_size, channel_base, channel_max, architecture)
+        channels = pyramid_channels(sample_size, channel_base, channel_max, architecture, patch_size)
         in_channels = [None, *channels.values()]
         blocks = [
             SynthesisBlock(
@@ -324,7 +328,7 @@ class StyleGAN2Synthesis(nn.Module):
                 width,
                 w_dim,
                 size,
-                out_channels,
+                out_channels * patch_size**2,
                 architecture,
                 is_last=level == len(channels) - 1,
                 fir_taps=tuple(fir_taps),
@@ -334,6 +338,7 @@ class StyleGAN2Synthesis(nn.Module):
         ]
         self.blocks = nn.ModuleList(blocks)
         self.w_dim = w_dim
+        self.patch_size = patch_size
         self._noise_sizes = [[conv.size for conv in block.convs] for block in blocks]
         self.num_ws = sum(len(sizes) for sizes in self._noise_sizes) + 1
         self.gradient_checkpointing = False
@@ -384,4 +389,4 @@ class StyleGAN2Synthesis(nn.Module):
             else:
                 hidden, image = block(*args)
             first += len(noises)
-        return image  # pyright: ignore[reportReturnType]  # the highest level has made it
+        return F.pixel_shuffle(image, self.patch_size)  # pyright: ignore[reportArgumentType]  # the highest level made it
