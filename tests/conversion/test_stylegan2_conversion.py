@@ -280,10 +280,17 @@ class TestDiscriminator:
             convert_stylegan2_discriminator(state_dict, **REFERENCE_DISCRIMINATOR)
 
 
-@pytest.mark.parametrize("sample_size", [12, (8, 16)])
-def test_sizes_that_the_reference_does_not_know(sample_size):
-    options = {"sample_size": sample_size, "channel_base": 64, "channel_max": 8}
-    with pytest.raises(ValueError, match="`sample_size` must be one power of two for reference keys"):
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"sample_size": 12}, "`sample_size` must be one power of two for reference keys"),
+        ({"sample_size": (8, 16)}, "`sample_size` must be one power of two for reference keys"),
+        ({"sample_size": 16, "patch_size": 2}, "`patch_size` must be 1 for reference keys, got 2"),
+    ],
+)
+def test_sizes_that_the_reference_does_not_know(size, message):
+    options = {**size, "channel_base": 64, "channel_max": 8}
+    with pytest.raises(ValueError, match=message):
         export_stylegan2_generator(StyleGAN2Generator(**options, latent_dim=4, w_dim=4))
-    with pytest.raises(ValueError, match="`sample_size` must be one power of two for reference keys"):
+    with pytest.raises(ValueError, match=message):
         export_stylegan2_discriminator(StyleGAN2Discriminator(**options, timestep_embedding="official"))

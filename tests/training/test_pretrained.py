@@ -178,6 +178,13 @@ def test_levels_of_another_resolution_are_matched_by_their_size(name, sizes, arc
     assert torch.equal(source.epilogue.linear.weight, target.epilogue.linear.weight) or name == "spi-gan-d"
 
 
+def test_levels_on_patches_are_matched_by_the_size_of_their_grid():
+    options = {"patch_size": 2, "channel_base": 64}
+    source, target = pair("stylegan2-d", options, {**options, "sample_size": 32})
+    transfer_weights(source, target)
+    assert torch.equal(source.trunk.blocks[0].conv1.weight, target.trunk.blocks[1].conv1.weight)
+
+
 def test_a_larger_pyramid_paints_the_smaller_image_before_its_new_level_adds_to_it():
     source, target = pair("stylegan2-g", {}, {"sample_size": 32})
     transfer_weights(source, target)
@@ -206,6 +213,7 @@ def test_a_unet_of_the_same_depth_takes_another_resolution():
         ("stylegan2-g", {"w_dim": 6}, {}, "w_dim 6 there, 8 here"),
         ("stylegan2-d", {}, {"architecture": "orig"}, "architecture resnet there, orig here"),
         ("stylegan2-d", {"num_mapping_layers": 2}, {}, "num_mapping_layers 2 there, 8 here"),
+        ("stylegan2-d", {}, {"patch_size": 2}, "patch_size 1 there, 2 here"),
         ("ncsnpp", {}, {"channel_multipliers": (1, 2, 2)}, r"channel_multipliers \[1, 2\] there, \[1, 2, 2\] here"),
         ("ncsnpp", {"layers_per_block": 2}, {}, "layers_per_block 2 there, 1 here"),
         ("mlp-g", {}, {"data_dim": 3}, "data_dim 2 there, 3 here"),

@@ -4,7 +4,7 @@
 """Weights of the StyleGAN2 networks of Diffusion-GAN (Zhendong-Wang/Diffusion-GAN), to and from our networks."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -225,9 +225,10 @@ def stylegan2_generator_key_map(generator: StyleGAN2Generator) -> dict[str, str]
         `dict[str, str]`: our keys by reference key.
 
     Raises:
-        ValueError: If the images are not squares of a power of two, which the reference does not know.
+        ValueError: If the images are not squares of a power of two or are cut into patches, which the reference does
+            not know.
     """
-    _check_size(generator.config.sample_size)
+    _check_size(generator)
     return {_generator_key(key, generator): key for key in generator.state_dict()}
 
 
@@ -242,19 +243,22 @@ def stylegan2_discriminator_key_map(discriminator: StyleGAN2Discriminator) -> di
         `dict[str, str]`: our keys by reference key.
 
     Raises:
-        ValueError: If the timestep embedding is "sinusoidal" or the images are not squares of a power of two, which
-            the reference does not know.
+        ValueError: If the timestep embedding is "sinusoidal", or the images are not squares of a power of two or are
+            cut into patches, which the reference does not know.
     """
     if discriminator.config.timestep_embedding == "sinusoidal":
         raise ValueError('`timestep_embedding` must be "official" or None for reference keys, got "sinusoidal".')
-    _check_size(discriminator.config.sample_size)
+    _check_size(discriminator)
     return {_discriminator_key(key, discriminator): key for key in discriminator.state_dict()}
 
 
-def _check_size(sample_size: int | Sequence[int]) -> None:
-    height, width = size_pair(sample_size)
+def _check_size(network: StyleGAN2Generator | StyleGAN2Discriminator) -> None:
+    config = network.config
+    height, width = size_pair(config.sample_size)
     if height != width or height & (height - 1):
-        raise ValueError(f"`sample_size` must be one power of two for reference keys, got {sample_size}.")
+        raise ValueError(f"`sample_size` must be one power of two for reference keys, got {config.sample_size}.")
+    if config.patch_size != 1:
+        raise ValueError(f"`patch_size` must be 1 for reference keys, got {config.patch_size}.")
 
 
 def _generator_key(name: str, generator: StyleGAN2Generator) -> str:
@@ -266,10 +270,11 @@ def _generator_key(name: str, generator: StyleGAN2Generator) -> str:
 
 def _discriminator_key(name: str, discriminator: StyleGAN2Discriminator) -> str:
     """Reference name of one of our modules or parameters."""
-    height = size_pair(discriminator.config.sample_size)[0] // discriminator.config.patch_size
 
     def level(match: re.Match) -> str:
-        return f"b{height >> int(match[2])}" + (".fromrgb" if match[1] == "from_rgb" else "")
+        return f"b{size_pair(discriminator.config.sample_size)[0] >> int(match[2])}" + (
+            ".fromrgb" if match[1] == "from_rgb" else ""
+        )
 
     name = re.sub(r"trunk\.(from_rgb|blocks)\.(\d+)", level, name)
     name = name.replace("epilogue.linear_out", "b4.out").replace("epilogue.linear", "b4.fc")

@@ -13,6 +13,7 @@ VARIANTS = [
     {"projection": True},
     {"architecture": "orig", "in_channels": 1},
     {"architecture": "skip", "num_stddev_channels": 0},
+    {"patch_size": 2},
 ]
 
 

@@ -242,6 +242,13 @@ class TestParts:
         for block in trunk.blocks:
             assert block.embed_proj.weight.grad.any()
 
+    @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
+    def test_patches_are_the_channels_of_a_smaller_image(self, architecture):
+        patched = small_discriminator(patch_size=2, sample_size=16, architecture=architecture)
+        plain = small_discriminator(in_channels=12, architecture=architecture)
+        channels = F.pixel_unshuffle(images(size=16), 2)
+        assert torch.equal(patched(images(size=16), 3).logits, plain(channels, 3).logits)
+
     def test_epilogue_width(self):
         assert StyleGAN2Epilogue(8, (3, 4), 5)(torch.randn(4, 8, 3, 4)).shape == (4, 5)
 

@@ -21,6 +21,7 @@ VARIANTS = [
     {"initial_embedding": "none"},
     {"ode_solver": "euler", "num_ode_steps": 3, "out_channels": 1},
     {"architecture": "resnet", "normalize_embedding": False},
+    {"patch_size": 2},
     VECTORS,
     VECTORS | {"initial_embedding": "none", "mapping_type": "mlp"},
 ]

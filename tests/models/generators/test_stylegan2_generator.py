@@ -148,6 +148,8 @@ OPTIONS = [
     {"fir_taps": (1, 1)},
     {"fir_taps": (1, 2, 1), "architecture": "resnet"},
     {"num_mapping_layers": 1},
+    {"patch_size": 2, "sample_size": 16},
+    {"patch_size": 4, "sample_size": 16, "out_channels": 1, "architecture": "resnet"},
 ]
 
 
@@ -164,6 +166,12 @@ class TestOptions:
         for name, parameter in generator.named_parameters():
             assert parameter.grad is not None, f"{name} is not used"
             assert parameter.grad.isfinite().all() and parameter.grad.any(), name
+
+    def test_patches_are_the_channels_of_a_smaller_image(self):
+        patched, plain = small_generator(patch_size=2, sample_size=16), small_generator(out_channels=12)
+        assert patched.sample_shape == (3, 16, 16)
+        image = torch.nn.functional.pixel_shuffle(plain(latents(), noise_mode="const").sample, 2)
+        assert torch.equal(patched(latents(), noise_mode="const").sample, image)
 
     @pytest.mark.parametrize("size, num_ws", [(4, 2), (8, 4), (32, 8), (256, 14)])
     def test_number_of_styles(self, size, num_ws):

@@ -308,6 +308,9 @@ class TestPyramid:
         sizes = list(pyramid_channels(sample_size, 1024, 100, "skip"))
         assert sizes == [(lowest[0] * 2**level, lowest[1] * 2**level) for level in range(levels)]
         assert sizes[-1] == size_pair(sample_size)
+        # Patches leave out the highest levels, and keep the widths of the others.
+        patched = tuple(4 * side for side in size_pair(sample_size))
+        assert pyramid_channels(patched, 1024, 100, "skip", 4) == pyramid_channels(sample_size, 1024, 100, "skip")
 
     @pytest.mark.parametrize("sample_size", [0, -4, 4.0, "64", (8,), (8, 8, 8), (8, 0), (8, None), None])
     def test_sizes_that_are_none(self, sample_size):
@@ -330,6 +333,10 @@ class TestPyramid:
                 "`channel_base` and `channel_max` must leave at least one channel .* 32, got 16 and 8",
             ),
             ((32, 64, 0, "skip"), "`channel_base` and `channel_max`"),
+            ((32, 64, 8, "skip", 0), "`patch_size` must be at least 1, got 0"),
+            ((32, 64, 8, "skip", 3), "`sample_size` must be a multiple of `patch_size` 3, got 32"),
+            ((8, 64, 8, "skip", 4), "`sample_size` must be at least 16, got 8"),
+            ((36, 64, 8, "skip", 2), r"got 36. Take multiples of 8, such as \(32, 32\)"),
         ],
     )
     def test_errors(self, arguments, message):
