@@ -1,5 +1,6 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
+import math
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,3 +187,60 @@ def test_fewer_images_than_features_are_pointed_out(caplog):
     assert "Frechet distance" not in caplog.text
     evaluate(make_spi_gan(), real_images(), load_features("mnist"), num_samples=29)
     assert "The Frechet distance needs more than 128 images" in caplog.text
+
+
+def three_digits(images: torch.Tensor) -> torch.Tensor:
+    """A network that reads the three labels from the first pixel of each channel."""
+    return ((images[:, :, 0, 0] + 1) * 127.5).round()
+
+
+@pytest.fixture
+def labelling() -> FeatureNetwork:
+    return FeatureNetwork("reader", 3, three_digits, channels=3, labels=lambda features: features.long())
+
+
+def test_modes_are_counted_among_all_samples_and_as_many_real_images(labelling):
+    codes = torch.cat([torch.tensor([[1, 2, 3]]).expand(12, 3), torch.tensor([[4, 5, 6]]).expand(4, 3)])
+    data = TensorSamples(codes[:, :, None, None].expand(-1, -1, 8, 8).to(torch.uint8))
+
+    class Repeater:
+        sample_shape, num_timesteps, device = (3, 8, 8), 1, torch.device("cpu")
+        generator = SimpleNamespace(config={})
+        drawn = 0
+
+        def set_progress_bar_config(self, disable):
+            pass
+
+        def __call__(self, count, generator, output_type):
+            chosen = torch.arange(self.drawn, self.drawn + count) % 16
+            self.drawn += count
+            return SimpleNamespace(images=data.samples[chosen].float() / 255)
+
+    result = evaluate(Repeater(), data, labelling, num_samples=16, batch_size=5)
+    divergence = 0.75 * math.log(750) + 0.25 * math.log(250)
+    for prefix in ("", "real_"):
+        assert (result.values[prefix + "modes"], result.values[prefix + "well_covered_modes"]) == (2, 1)
+        assert result.values[prefix + "reverse_kl"] == pytest.approx(divergence)
+    assert result.labels["modes"] == "modes of 1000 (reader, 16 samples)"
+    assert result.labels["real_reverse_kl"] == "reverse KL of the modes of real images (reader, 16 samples)"
+    assert "inception_score" not in result.values
+    # There are not as many real images: their figures could not be compared.
+    more = evaluate(Repeater(), data, labelling, num_samples=48, batch_size=5)
+    assert more.values["well_covered_modes"] == 2 and more.values["reverse_kl"] == pytest.approx(divergence)
+    assert "real_modes" not in more.values
+
+
+def test_labels_of_several_processes_are_those_of_one(labelling, monkeypatch):
+    def drawn(process: int, count: int) -> images._Drawn:
+        state = SimpleNamespace(process_index=process, num_processes=count, is_local_main_process=False)
+        monkeypatch.setattr(images, "PartialState", lambda: state)
+        return images._draw(make_spi_gan(out_channels=3), labelling, 23, 5, 0, None, {})
+
+    alone, parts = drawn(0, 1), [drawn(process, 2) for process in range(2)]
+    assert torch.equal(torch.cat(images._joined(parts).labels), torch.cat(alone.labels))
+    assert [sum(map(len, part.labels)) for part in (alone, *parts)] == [23, 13, 10]
+
+
+def test_networks_without_labels_count_no_modes():
+    result = evaluate(make_spi_gan(), real_images(), flat_pixels(), num_samples=20)
+    assert not {"modes", "well_covered_modes", "reverse_kl"} & set(result.values)

@@ -1,6 +1,7 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
 import json
+import math
 import os
 import subprocess
 import sys
@@ -147,6 +148,38 @@ def test_a_colour_pipeline_and_a_network_of_grey_images_do_not_fit(tmp_path, pic
     with pytest.raises(SystemExit):
         run_evaluation([str(tmp_path / "colour"), "--train_data_dir", str(pictures), "--features", "mnist"])
     assert "must be given images of 1 channel(s), got 3" in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_stacked_digits_are_measured_by_their_modes(tmp_path):
+    make_spi_gan(out_channels=3).save_pretrained(tmp_path / "stacked")
+    (tmp_path / "stacked" / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
+    measured = run_evaluation(
+        [str(tmp_path / "stacked"), "--dataset_name", "digits", "--stack_channels", "--features", "stacked-mnist",
+         "--max_train_samples", "20", "--num_samples", "20", "--batch_size", "8", "--feature_cache_dir", str(tmp_path / "cache")]
+    )  # fmt: skip
+    found = {name.partition(",")[0]: value for name, value in measured.items()}
+    modes, real = (found[f"modes{of} of 1000 (stacked-mnist classifier"] for of in ("", " of real images"))
+    assert 1 <= modes <= 20 and 1 <= real <= 20
+    assert (
+        found["reverse KL of the modes (stacked-mnist classifier"] >= math.log(50) - 1e-3
+    )  # 20 samples are 20 modes.
+    card = ModelCard.load(tmp_path / "stacked" / "README.md")
+    results = {each.metric_type: each.metric_value for each in card.data.eval_results}
+    assert results["modes_stacked_mnist_classifier"] == modes and "reverse_kl_stacked_mnist_classifier" in results
+
+
+def test_stacked_digits_need_a_network_as_all_colour_images_do(tmp_path, capsys):
+    make_spi_gan(out_channels=3).save_pretrained(tmp_path / "stacked")
+    with pytest.raises(SystemExit):
+        run_evaluation([str(tmp_path / "stacked"), "--dataset_name", "digits", "--stack_channels"])
+    assert "`--features` must name a network for images, got none" in capsys.readouterr().err
+
+
+def test_grey_images_are_not_taken_for_stacked_digits(pipeline, capsys):
+    with pytest.raises(SystemExit):
+        run_evaluation([str(pipeline), "--dataset_name", "digits", "--features", "stacked-mnist"])
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "`features` 'stacked-mnist classifier' must be given images of 3 channel(s), got 1" in last
 
 
 def test_a_class_conditional_pipeline_needs_labels(tmp_path, pictures, capsys):

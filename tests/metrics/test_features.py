@@ -25,14 +25,44 @@ def test_classifiers_pad_small_images_with_black(name):
         network(pixels(1, 3, 32, 32))
 
 
-def test_mnist_classifier_knows_digits():
+@pytest.fixture(scope="module")
+def digits() -> tuple[torch.Tensor, torch.Tensor]:
+    """Handwritten digits of 20x20 pixels, and their labels."""
     from sklearn.datasets import load_digits
 
-    digits, labels = load_digits(return_X_y=True)
-    images = torch.from_numpy(digits).view(-1, 1, 8, 8) / 16
+    images, labels = load_digits(return_X_y=True)
+    images, labels = torch.from_numpy(images[:600]).view(-1, 1, 8, 8) / 16, labels[:600]
     enlarged = torch.nn.functional.interpolate(images, (20, 20), mode="bicubic").clamp(0, 1)
-    found = load_features("mnist").classify((enlarged * 255).round().to(torch.uint8)).argmax(1)
-    assert (found.numpy() == labels).mean() > 0.8
+    return (enlarged * 255).round().to(torch.uint8), torch.from_numpy(labels)
+
+
+def test_mnist_classifier_knows_digits(digits):
+    images, labels = digits
+    assert (load_features("mnist").classify(images).argmax(1) == labels).double().mean() > 0.8
+
+
+def test_stacked_mnist_sees_each_channel_as_the_mnist_classifier_does(digits):
+    gray, stacked = load_features("mnist"), load_features("stacked-mnist")
+    images = digits[0][:60].view(20, 3, 20, 20)
+    features = stacked(images)
+    singles = [images[:, channel : channel + 1] for channel in range(3)]
+    torch.testing.assert_close(features, torch.cat([gray(each) for each in singles], 1))
+    labels = stacked.label(features)
+    assert labels.dtype == torch.uint8
+    assert torch.equal(labels.long(), torch.stack([gray.classify(each).argmax(1) for each in singles], 1))
+    assert (labels == digits[1][:60].view(20, 3)).double().mean() > 0.8
+
+
+def test_stacked_mnist_refuses_what_it_would_measure_wrongly():
+    network = load_features("stacked-mnist")
+    with pytest.raises(ValueError, match=r"'stacked-mnist classifier' must be given images of 3 channel\(s\), got 1"):
+        network(pixels(2, 1, 28, 28))  # Three equal digits would be ten modes.
+    with pytest.raises(ValueError, match="'stacked-mnist' must be given images of at most 32x32 pixels, got 33x33"):
+        network(pixels(1, 3, 33, 33))
+    with pytest.raises(ValueError, match="must be a classifier to give logits, got 'stacked-mnist classifier'"):
+        network.classify(pixels(2, 3, 28, 28))
+    with pytest.raises(ValueError, match="must be a network that labels the parts of images, got 'mnist classifier'"):
+        load_features("mnist").label(torch.zeros(2, 128))
 
 
 def test_efficientnet_stays_frozen_and_lets_gradients_through():
@@ -75,7 +105,8 @@ def test_dinov2_and_clip_are_read_from_a_folder(tmp_path):
 def test_identity_changes_with_the_weights_and_with_the_size():
     network = load_features("mnist")
     before = network.identity
-    assert load_features("mnist").identity == before != load_features("fashion-mnist").identity
+    assert load_features("mnist").identity == before
+    assert before not in {load_features(name).identity for name in ("fashion-mnist", "stacked-mnist")}
     next(network.module.parameters()).data[0] += 1
     assert network.identity != before
 

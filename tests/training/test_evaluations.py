@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
 from training_runs import assert_equal_runs, comparable_evaluations, evaluations_of, make_recipe
 
-from gan_diffusion.data.sources import TensorSamples, load_digits
+from gan_diffusion.data.sources import StackedSamples, TensorSamples, load_digits
 from gan_diffusion.evaluation import Evaluation, evaluate
 from gan_diffusion.metrics.features import load_features
 from gan_diffusion.pipelines import load_pipeline
@@ -104,6 +104,11 @@ def make(tmp_path):
     return make_evaluations
 
 
+def stacked_digits() -> StackedSamples:
+    digits = load_digits()
+    return StackedSamples(digits.select(torch.arange(40)), 3, seed=0)
+
+
 def state_at(step: int) -> TrainingState:
     return TrainingState({}, samples_per_step=10, step=step)
 
@@ -120,7 +125,12 @@ def saved_best(folder: Path, step: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "metric, values", [("frechet_distance", (5.0, 6.0, 4.0, 4.0)), ("coverage", (0.5, 0.4, 0.6, 0.6))]
+    "metric, values",
+    [
+        ("frechet_distance", (5.0, 6.0, 4.0, 4.0)),
+        ("reverse_kl", (0.5, 0.6, 0.4, 0.4)),
+        ("coverage", (0.5, 0.4, 0.6, 0.6)),
+    ],
 )
 def test_the_best_is_the_least_distance_or_the_greatest_share(make, metric, values, capsys, monkeypatch):
     evaluations, logged = make(best_metric=metric), []
@@ -152,6 +162,15 @@ def test_a_new_start_knows_the_best_of_the_run_up_to_its_step(make, tmp_path, ca
     assert earlier.record(result_of(999.0, name="distance (30 against 100)", data="b"), state_at(40))
 
 
+def test_numbers_of_a_network_without_the_metric_are_not_compared(make, tmp_path):
+    make().record(result_of(3.0), state_at(10))
+    saved_best(tmp_path, 10)
+    later = make(best_metric="reverse_kl", features="stacked-mnist", data=stacked_digits())
+    later.start(10)
+    assert later.record(result_of(0.5, "reverse_kl"), state_at(20))
+    assert not later.record(result_of(0.6, "reverse_kl"), state_at(30))
+
+
 @pytest.mark.parametrize("damage", ["{", "{}", "[3]", '[{"step": 1}]', '[{"step": "1", "metrics": {}, "names": {}}]'])
 def test_a_damaged_list_is_refused_before_the_training(make, tmp_path, damage):
     (tmp_path / "evaluations.json").write_text(damage)
@@ -169,6 +188,7 @@ def test_a_damaged_list_is_refused_before_the_training(make, tmp_path, damage):
             r"`features` 'mnist classifier' must be given images of 1 channel",
         ),
         (TensorSamples(torch.zeros(20, 1, 64, 64)), {}, "at most 32x32 pixels, got 64x64"),
+        (None, {"features": "stacked-mnist"}, r"must be given images of 3 channel\(s\), got 1"),
         (TensorSamples(torch.zeros(9, 1, 8, 8)), {}, "`evaluation_steps` must be 0 for less than 10 images, got 9"),
         (None, {"features": "inception"}, "`feature_weights` must name the file of Inception's weights, got none"),
     ],
@@ -184,6 +204,10 @@ def test_what_cannot_be_measured_is_refused_before_the_training(make, data, opti
         (["--evaluation_steps", "2"], "`--evaluation_features` must name a network for `--evaluation_steps`"),
         (["--evaluation_features", "vgg"], "`--evaluation_features` must be one of"),
         (["--evaluation_samples", "9"], "`--evaluation_samples` must be at least 10, got 9"),
+        (
+            ["--evaluation_features", "mnist", "--best_metric", "reverse_kl"],
+            "`--evaluation_features` must be 'stacked-mnist' for `--best_metric reverse_kl`, got 'mnist'",
+        ),
         (["--best_metric", "fid"], "invalid choice: 'fid' (choose from 'frechet_distance'"),
     ],
 )
@@ -223,3 +247,13 @@ def test_a_fixed_random_part_of_many_images_is_compared_and_said(make, monkeypat
     assert first.values["frechet_distance"] == second.values["frechet_distance"]
     printed = capsys.readouterr().out
     assert printed.count("with always the same 50, drawn at random, of the 1,797 training images") == 1
+
+
+def test_stacked_digits_are_measured_by_their_modes(make, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "pipelines"))
+    from tiny_pipelines import make_spi_gan
+
+    evaluations = make(best_metric="reverse_kl", features="stacked-mnist", data=stacked_digits())
+    result = evaluations.measure(make_spi_gan(out_channels=3))
+    assert 1 <= result.values["modes"] <= 20 and result.values["reverse_kl"] > 3.9  # ln 50: 20 samples are 20 modes.
+    assert evaluations.record(result, state_at(2))

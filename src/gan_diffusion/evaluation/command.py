@@ -100,8 +100,9 @@ def _run(source: str, options: EvaluationArguments, data_options: DataArguments)
         print(*data.report.lines(), sep="\n", flush=True)
     folder = Path(options.output_dir or (Path(source) / "evaluation" if local else "evaluation"))
     folder.mkdir(parents=True, exist_ok=True)
-    if data_options.dataset_name in ("digits", "gaussians-25") and options.features is None:
-        measured = _evaluate_toy(pipeline, data, data_options.dataset_name, options, steps, folder)
+    toy = data_options.dataset_name in ("digits", "gaussians-25") and not data_options.stack_channels
+    if toy and options.features is None:
+        measured = _evaluate_toy(pipeline, data, str(data_options.dataset_name), options, steps, folder)
     else:
         measured = _evaluate_images(pipeline, data, options, data_options, steps, device, folder)
     if PartialState().is_main_process:

@@ -84,6 +84,7 @@ class _Drawn:
     statistics: FeatureStatistics
     features: list[torch.Tensor] = field(default_factory=list)
     classes: InceptionStatistics | None = None
+    labels: list[torch.Tensor] = field(default_factory=list)
     images: list[torch.Tensor] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -101,7 +102,7 @@ def _draw(
     Draws this process's batches. A batch has its own seed, so the images do not depend on the number of processes.
 
     Statistics are of all images. Single features and images are kept of the first ones only, so the memory does not
-    grow with the number of images.
+    grow with the number of images, but for the labels of a network that gives them: some bytes per image.
     """
     state, drawn = PartialState(), _Drawn(FeatureStatistics(network.num_features))
     hidden = not state.is_local_main_process
@@ -127,6 +128,8 @@ def _draw(
             logits = network.classify(pixels)
             drawn.classes = drawn.classes or InceptionStatistics(logits.shape[1])
             drawn.classes.update(logits, first=start)
+        if network.labels is not None:
+            drawn.labels.append(network.label(features))
     return drawn
 
 
@@ -187,7 +190,8 @@ def evaluate(
             "distance."
         )
     features, images = torch.cat(drawn.features)[:NEIGHBOR_SAMPLES], torch.cat(drawn.images)[:SHOWN_SAMPLES]
-    scores, nearest = compute_scores(reference, drawn.statistics, features, drawn.classes, network.name, seed)
+    drawn_labels = torch.cat(drawn.labels) if drawn.labels else None
+    scores, nearest = compute_scores(reference, drawn.statistics, features, drawn.classes, drawn_labels, network, seed)
     scores["images_per_second"] = ("images per second", num_samples / max(part.seconds for part in parts))
     protocol = _protocol(pipeline, data, network, reference, num_samples, batch_size, seed, options)
     return Evaluation(
@@ -242,6 +246,7 @@ def _joined(parts: list[_Drawn]) -> _Drawn:
         joined.statistics = joined.statistics.merged(part.statistics)
         if joined.classes is not None and part.classes is not None:
             joined.classes = joined.classes.merged(part.classes)
+    joined.labels = _in_turns([part.labels for part in parts])
     joined.features = _in_turns([part.features for part in parts])
     joined.images = _in_turns([part.images for part in parts])
     return joined

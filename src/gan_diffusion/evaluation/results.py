@@ -13,7 +13,7 @@ from .images import Evaluation
 from .scores import MORE_IS_BETTER
 
 
-_METRICS = (*MORE_IS_BETTER, "inception_score")
+_METRICS = (*MORE_IS_BETTER, "modes", "inception_score")
 # Facts of the protocol that tell two measurements of a metric apart.
 _ARGUMENTS = ("network evaluations per image", "generated images", "real images", "identity of the real data", "seed")
 

@@ -10,9 +10,11 @@ from ..metrics import (
     InceptionStatistics,
     frechet_distance,
     kernel_distance,
+    label_coverage,
     memorization,
     neighbor_scores,
 )
+from ..metrics.features import FeatureNetwork
 from .reference import Reference
 
 
@@ -22,7 +24,9 @@ _KERNEL_SUBSET = 1000
 # The four shares in manifolds, in which generated images stand beside real ones.
 SHARES = ("precision", "recall", "density", "coverage")
 # What a model may be chosen by, and whether more is better.
-MORE_IS_BETTER = {"frechet_distance": False, "kernel_distance": False} | dict.fromkeys(SHARES, True)
+MORE_IS_BETTER = dict.fromkeys(("frechet_distance", "kernel_distance", "reverse_kl"), False) | dict.fromkeys(
+    SHARES, True
+)
 
 
 def compute_scores(
@@ -30,7 +34,8 @@ def compute_scores(
     statistics: FeatureStatistics,
     features: torch.Tensor,
     classes: InceptionStatistics | None,
-    name: str,
+    labels: torch.Tensor | None,
+    network: FeatureNetwork,
     seed: int,
 ) -> tuple[dict[str, tuple[str, float]], torch.Tensor]:
     """
@@ -41,14 +46,16 @@ def compute_scores(
         statistics ([`~metrics.FeatureStatistics`]): Of all generated images.
         features (`torch.Tensor` of shape (N, D)): Of the first generated images.
         classes ([`~metrics.InceptionStatistics`], *optional*): Of the generated images, if the network classifies.
-        name (`str`): Name of the network.
+        labels (`torch.Tensor` of shape (N, G), *optional*):
+            Classes of the parts of all generated images, if the network tells them.
+        network ([`~metrics.features.FeatureNetwork`]): The network.
         seed (`int`): Seed of the kernel distance's subsets.
 
     Returns:
         pair of `dict[str, tuple[str, float]]` and `torch.Tensor` of shape (N,): name for reports and value, by a short
         name; and the index of the most alike real image of each of the generated ones.
     """
-    halves, count = reference.halves, reference.statistics.count
+    name, halves, count = network.name, reference.halves, reference.statistics.count
     real = reference.features[:_REAL_SAMPLES]
     subset = min(_KERNEL_SUBSET, len(real), len(features))
     kernel, deviation = kernel_distance(real, features, subset_size=subset, seed=seed)
@@ -75,6 +82,11 @@ def compute_scores(
         score, spread = classes.score()
         scores["inception_score"] = (f"Inception Score with the classes of {name}", score)
         scores["inception_deviation"] = ("its standard deviation", spread)
+    if labels is not None:
+        scores |= _modes(labels, name)
+        # Figures of different numbers of images cannot be compared.
+        if len(reference.features) >= len(labels):
+            scores |= _modes(network.label(reference.features[: len(labels)]), name, of_real=True)
     return scores, reference.indices[copies.nearest]
 
 
@@ -94,3 +106,18 @@ def _shares(real: torch.Tensor, generated: torch.Tensor, name: str) -> dict[str,
             label = f"{share} of other real images ({sizes})" if prefix else f"{share} ({sizes})"
             scores[prefix + share] = (label, getattr(found, share))
     return scores
+
+
+def _modes(labels: torch.Tensor, name: str, of_real: bool = False) -> dict[str, tuple[str, float]]:
+    """Which of the modes, the combinations of classes of the parts, there are among generated or real images."""
+    found = label_coverage(labels)
+    sizes = f"({name}, {len(labels)} samples)"
+    prefix, owner = ("real_", " of real images") if of_real else ("", "")
+    return {
+        f"{prefix}modes": (f"modes{owner} of {found.num_modes} {sizes}", found.num_modes_covered),
+        f"{prefix}well_covered_modes": (
+            f"modes{owner} with at least five samples {sizes}",
+            found.num_modes_well_covered,
+        ),
+        f"{prefix}reverse_kl": (f"reverse KL of the modes{owner} {sizes}", found.reverse_kl),
+    }

@@ -30,10 +30,12 @@ class FeatureNetwork:
         name (`str`): Name for reports. A distance is never given without it.
         num_features (`int`): D.
         compute (`Callable`): (B, channels, H, W) float images in [-1, 1] -> (B, D) features.
-        channels (`int`): 1 or 3, what `compute` takes. Grey images are repeated for 3.
+        channels (`int`): 1 or 3, what `compute` takes. Grey images are repeated for 3, but not for `labels`.
         size (`int`, *optional*): Side that images are resized to (bicubic with antialiasing); `None` leaves them.
         module (`nn.Module`, *optional*): With the weights, for the identity and for moving to a device.
         logits (`Callable`, *optional*): (B, channels, H, W) -> (B, K), of a network that classifies.
+        labels (`Callable`, *optional*):
+            (B, D) features -> (B, G) classes from 0 to 9, of a network that takes an image for G parts of ten classes.
         protocol (`dict[str, Any]`, defaults to `{}`): More to report, such as a revision.
     """
 
@@ -44,6 +46,7 @@ class FeatureNetwork:
     size: int | None = None
     module: nn.Module | None = None
     logits: Callable[[torch.Tensor], torch.Tensor] | None = None
+    labels: Callable[[torch.Tensor], torch.Tensor] | None = None
     protocol: dict[str, Any] = field(default_factory=dict)
 
     @torch.no_grad()
@@ -58,7 +61,7 @@ class FeatureNetwork:
             `torch.Tensor` of shape (B, D): float32, on the CPU.
 
         Raises:
-            ValueError: If the images are not uint8, or colour for a network of grey images.
+            ValueError: If the images are not uint8, or their channels do not fit the network.
         """
         return self.compute(self.prepare(pixels)).float().cpu()
 
@@ -80,6 +83,24 @@ class FeatureNetwork:
             raise ValueError(f"`features` must be a classifier to give logits, got {self.name!r}.")
         return self.logits(self.prepare(pixels)).float().cpu()
 
+    @torch.no_grad()
+    def label(self, features: torch.Tensor) -> torch.Tensor:
+        """
+        Classes of the parts of images.
+
+        Args:
+            features (`torch.Tensor` of shape (B, D)): Features of the images, as this network gives them.
+
+        Returns:
+            `torch.Tensor` of shape (B, G): uint8, on the CPU.
+
+        Raises:
+            ValueError: If the network does not tell parts.
+        """
+        if self.labels is None:
+            raise ValueError(f"`features` must be a network that labels the parts of images, got {self.name!r}.")
+        return self.labels(features.to(self._device or features.device)).to(torch.uint8).cpu()
+
     def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
         """
         Brings pixels to what the network takes.
@@ -91,24 +112,28 @@ class FeatureNetwork:
             `torch.Tensor` of shape (B, channels, size, size): float32 in [-1, 1].
 
         Raises:
-            ValueError: If the images are not uint8, or colour for a network of grey images.
+            ValueError: If the images are not uint8, or their channels do not fit the network.
         """
         if pixels.dtype != torch.uint8 or pixels.ndim != 4:
             raise ValueError(
                 f"`pixels` must be uint8 of shape (B, C, H, W), got {pixels.dtype} {tuple(pixels.shape)}."
             )
         if pixels.shape[1] != self.channels:
-            if pixels.shape[1] != 1:
+            # Grey images repeated would be images of equal parts.
+            if pixels.shape[1] != 1 or self.labels is not None:
                 raise ValueError(
                     f"`features` {self.name!r} must be given images of {self.channels} channel(s), got {pixels.shape[1]}. "
-                    "Choose a network for colour images."
+                    f"Choose a network for {'grey' if pixels.shape[1] == 1 else 'colour'} images."
                 )
             pixels = pixels.expand(-1, self.channels, -1, -1)
-        device = next(self.module.parameters()).device if self.module is not None else pixels.device
-        images = pixels.to(device).float() / 127.5 - 1
+        images = pixels.to(self._device or pixels.device).float() / 127.5 - 1
         if self.size is not None and images.shape[-2:] != (self.size, self.size):
             images = F.interpolate(images, (self.size, self.size), mode="bicubic", antialias=True).clamp(-1, 1)
         return images
+
+    @property
+    def _device(self) -> torch.device | None:
+        return None if self.module is None else next(self.module.parameters()).device
 
     @property
     def identity(self) -> str:
@@ -126,6 +151,28 @@ class FeatureNetwork:
         return self
 
 
+def _shipped_classifier(name: str) -> tuple[GrayClassifier, dict[str, Any]]:
+    """A classifier of `weights`, and its facts for the protocol."""
+    file = _WEIGHTS / f"{name}.safetensors"
+    if not file.is_file():
+        raise ValueError(
+            f"`name` must be one of {sorted(each.stem for each in _WEIGHTS.glob('*.safetensors'))}, got {name!r}."
+        )
+    network = GrayClassifier().eval().requires_grad_(False)
+    network.load_state_dict(load_file(file))
+    return network, {"weights": f"shipped with gan_diffusion, {file.name}", "resize": "black border to 32x32"}
+
+
+def _padded(images: torch.Tensor, name: str) -> torch.Tensor:
+    height, width = images.shape[-2:]
+    if max(height, width) > _GRAY_SIZE:
+        raise ValueError(
+            f"`features` {name!r} must be given images of at most {_GRAY_SIZE}x{_GRAY_SIZE} pixels, got {width}x{height}."
+        )
+    top, left = (_GRAY_SIZE - height) // 2, (_GRAY_SIZE - width) // 2
+    return F.pad(images, (left, _GRAY_SIZE - width - left, top, _GRAY_SIZE - height - top), value=-1.0)
+
+
 def gray_classifier(name: str) -> FeatureNetwork:
     """
     The small classifier of a grey data set, with the weights that this package ships.
@@ -139,31 +186,39 @@ def gray_classifier(name: str) -> FeatureNetwork:
     Raises:
         ValueError: If there are no weights of this name.
     """
-    file = _WEIGHTS / f"{name}.safetensors"
-    if not file.is_file():
-        raise ValueError(
-            f"`name` must be one of {sorted(each.stem for each in _WEIGHTS.glob('*.safetensors'))}, got {name!r}."
-        )
-    network = GrayClassifier().eval().requires_grad_(False)
-    network.load_state_dict(load_file(file))
-
-    def padded(images: torch.Tensor) -> torch.Tensor:
-        height, width = images.shape[-2:]
-        if max(height, width) > _GRAY_SIZE:
-            raise ValueError(
-                f"`features` {name!r} must be given images of at most {_GRAY_SIZE}x{_GRAY_SIZE} pixels, got {width}x{height}."
-            )
-        top, left = (_GRAY_SIZE - height) // 2, (_GRAY_SIZE - width) // 2
-        return F.pad(images, (left, _GRAY_SIZE - width - left, top, _GRAY_SIZE - height - top), value=-1.0)
-
+    network, protocol = _shipped_classifier(name)
     return FeatureNetwork(
         f"{name} classifier",
         network.num_features,
-        lambda images: network.features(padded(images)),
+        lambda images: network.features(_padded(images, name)),
         channels=1,
         module=network,
-        logits=lambda images: network(padded(images)),
-        protocol={"weights": f"shipped with gan_diffusion, {file.name}", "resize": "black border to 32x32"},
+        logits=lambda images: network(_padded(images, name)),
+        protocol=protocol,
+    )
+
+
+def stacked_mnist() -> FeatureNetwork:
+    """
+    The classifier of MNIST for images whose three channels are three digits, as in StackedMNIST.
+
+    Returns:
+        [`FeatureNetwork`]: 128 features of each channel side by side, and the classes of the three digits.
+    """
+    network, protocol = _shipped_classifier("mnist")
+
+    def compute(images: torch.Tensor) -> torch.Tensor:
+        digits = _padded(images, "stacked-mnist").flatten(0, 1).unsqueeze(1)  # [3B, 1, 32, 32]
+        return network.features(digits).view(len(images), -1)  # [B, 384]
+
+    return FeatureNetwork(
+        "stacked-mnist classifier",
+        3 * network.num_features,
+        compute,
+        channels=3,
+        module=network,
+        labels=lambda features: network.head(features.unflatten(1, (3, -1))).argmax(2),
+        protocol=protocol | {"channels": "each as a grey image"},
     )
 
 
@@ -290,7 +345,7 @@ def transformers_network(name: str, weights: str) -> FeatureNetwork:
 
 # Hub names of the weights that the papers use.
 _DEFAULT_WEIGHTS = {"dinov2": "facebook/dinov2-large", "clip": "openai/clip-vit-large-patch14-336"}
-FEATURES = ("fashion-mnist", "mnist", "efficientnet-lite0", "inception", "dinov2", "clip")
+FEATURES = ("fashion-mnist", "mnist", "stacked-mnist", "efficientnet-lite0", "inception", "dinov2", "clip")
 
 
 def load_features(name: str, weights: str | None = None) -> FeatureNetwork:
@@ -317,4 +372,6 @@ def load_features(name: str, weights: str | None = None) -> FeatureNetwork:
         return inception(weights)
     if weights is not None:
         raise ValueError(f"`feature_weights` must not be given for {name!r}, which has its own.")
+    if name == "stacked-mnist":
+        return stacked_mnist()
     return efficientnet_lite0() if name == "efficientnet-lite0" else gray_classifier(name)

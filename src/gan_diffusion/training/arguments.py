@@ -157,8 +157,12 @@ class RunArguments:
         None, "File of Inception's weights; Hub name or folder of DINOv2 or CLIP.", free=True
     )
     evaluation_samples: int = option(1000, "Images to draw for it, always from the same noise.", free=True)
-    best_metric: Literal["frechet_distance", "kernel_distance", "precision", "recall", "density", "coverage"] = option(
-        "frechet_distance", "The model that is best by this metric is kept in output_dir/best.", free=True
+    best_metric: Literal[
+        "frechet_distance", "kernel_distance", "reverse_kl", "precision", "recall", "density", "coverage"
+    ] = option(
+        "frechet_distance",
+        "The model that is best by this metric is kept in output_dir/best; 'reverse_kl' is of 'stacked-mnist' alone.",
+        free=True,
     )
     logging_steps: int = option(10, "Report losses every this many steps.", free=True)
     logging_dir: str = option("logs", "Folder of the tracker's logs, inside output_dir.", free=True)
@@ -187,6 +191,11 @@ class RunArguments:
             raise ValueError(
                 "`--evaluation_features` must name a network for `--evaluation_steps`, got none. Take 'efficientnet-lite0' "
                 "for photographs and drawings, 'mnist' for digits, or 'fashion-mnist'."
+            )
+        if self.best_metric == "reverse_kl" and self.evaluation_features != "stacked-mnist":
+            raise ValueError(
+                "`--evaluation_features` must be 'stacked-mnist' for `--best_metric reverse_kl`, got "
+                f"{self.evaluation_features!r}."
             )
 
 

@@ -155,8 +155,9 @@ class Evaluations:
 
     def _judged(self, entry: dict[str, Any]) -> tuple[int, tuple[str, str], float]:
         """Step, metric with network, numbers of images and data, and value: what the best model is chosen by."""
-        subject = (entry["names"][self.best_metric], entry["protocol"]["identity of the real data"])
-        return entry["step"], subject, entry["metrics"][self.best_metric]
+        # The network of an earlier start may not have had this metric: its value is none that others compare with.
+        name, value = (entry[part].get(self.best_metric) for part in ("names", "metrics"))
+        return entry["step"], (name, entry["protocol"]["identity of the real data"]), value
 
     def _read(self) -> list[dict[str, Any]]:
         file = self.output_dir / EVALUATIONS
@@ -166,7 +167,7 @@ class Evaluations:
             entries = json.loads(read_text(file))
             if isinstance(entries, list) and all(isinstance(self._judged(each)[0], int) for each in entries):
                 return entries
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             pass
         raise ValueError(f"`{file}` must be the list that this run has written, got something else. Move it away.")
 
