@@ -13,6 +13,7 @@ samples of one, `{{value NAME METRIC}}` one of its measurements, and `{{fact NAM
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,36 @@ import yaml
 
 HERE = Path(__file__).parent
 DOCS = HERE.parents[1] / "docs"
-# Heading of a column, and the beginning of a metric's name.
+# What a column tells of a result, by its heading.
+FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "model": lambda result: result["label"],
+    "training images": lambda result: f"{result['protocol']['images of the training']:,}",
+    "evaluations": lambda result: str(result["protocol"]["network evaluations per image"]),
+    "weights (millions)": lambda result: " + ".join(number(count / 1e6) for count in result["weights"].values()),
+    "images seen (millions)": lambda result: number(result["training"]["real images seen"] / 1e6),
+    "minutes": lambda result: number(result["training"]["training time (minutes, without sampling and saving)"]),
+}
+# The beginning of a metric's name, by the heading of its column.
 METRICS = {
     "Frechet distance": "Frechet distance",
     "KID x 1000": "kernel distance",
     "precision": "precision (",
     "recall": "recall (",
     "coverage": "coverage (",
+    "distance to the nearest": "distance to the nearest",
     "copies": "share of copies",
     "images/s": "images per second",
+}
+# Columns of the tables, by group.
+TABLES = {
+    "fashion-mnist": (
+        "model, evaluations, weights (millions), images seen (millions), minutes, Frechet distance, KID x 1000, precision, "
+        "recall, coverage, copies, images/s"
+    ),
+    "small-data": (
+        "model, training images, images seen (millions), minutes, Frechet distance, precision, coverage, "
+        "distance to the nearest, copies"
+    ),
 }
 
 
@@ -44,20 +66,13 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def table(results: dict[str, dict[str, Any]]) -> str:
+def table(results: dict[str, dict[str, Any]], columns: list[str]) -> str:
     """One row for each result."""
-    head = ["model", "evaluations", "weights (millions)", "images seen (millions)", "minutes", *METRICS]
-    rows = [head, ["---"] * len(head)]
+    rows = [columns, ["---"] * len(columns)]
     for result in results.values():
-        protocol, training = result["protocol"], result["training"]
-        facts = [
-            result["label"],
-            str(protocol["network evaluations per image"]),
-            " + ".join(number(count / 1e6) for count in result["weights"].values()),
-            number(training["real images seen"] / 1e6),
-            number(training["training time (minutes, without sampling and saving)"]),
-        ]
-        rows.append(facts + [number(metric(result, name)) for name in METRICS.values()])
+        rows.append(
+            [FACTS[name](result) if name in FACTS else number(metric(result, METRICS[name])) for name in columns]
+        )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -67,7 +82,8 @@ def render(text: str, runs: dict[str, dict[str, Any]], results: dict[str, dict[s
     def replace(match: re.Match) -> str:
         kind, name, *rest = match[1].split(" ", 2)
         if kind == "table":
-            return table({key: result for key, result in results.items() if runs[key]["group"] == name})
+            group = {key: result for key, result in results.items() if runs[key]["group"] == name}
+            return table(group, TABLES[name].split(", "))
         if kind == "grid":
             shutil.copy(HERE / "results" / f"{name}.png", DOCS / f"benchmark-{name}.png")
             return f"![Left: samples. Right: training images.](benchmark-{name}.png)"

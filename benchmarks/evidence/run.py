@@ -9,7 +9,8 @@ Repeats one of the measurements of docs/benchmarks.md: prepares the data, trains
 NAME is an entry of benchmarks/evidence/runs.yaml. The run is in `runs/evidence/NAME`; the same command continues one
 that was stopped, and `--no-train` measures what it has got to. With `measure: best` that is the best of the models
 that the run evaluated, else its last one. An entry with `model_of` measures the model of another entry, which must
-have been run; one with `evaluate_with` is measured by that script of this folder. Numbers and samples are written to `benchmarks/evidence/results/NAME.json` and `NAME.png`.
+have been run; one with `evaluate_with` is measured by that script of this folder. Numbers and samples are written to
+`benchmarks/evidence/results/NAME.json` and `NAME.png`.
 """
 
 import argparse

