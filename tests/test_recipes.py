@@ -36,7 +36,9 @@ SMALL = {
     f"{method}-{data}"
     for method in ("ddgan", "diffusion-gan", "spi-gan")
     for data in ("digits", "fashion-mnist", "gaussians-25")
-} | {"diffusion-projected-fashion-mnist"}
+}
+SMALL |= {"diffusion-projected-fashion-mnist", "diffusion-projected-emoji"}
+SMALL |= {f"diffusion-{method}-elpv" for method in ("gan", "insgen", "projected")}
 NETWORKS = ("generator", "discriminator")
 
 
