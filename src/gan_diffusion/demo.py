@@ -4,6 +4,7 @@
 """A page in the browser that draws images from a saved pipeline, and shows how its method makes them."""
 
 import argparse
+import html
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -34,8 +35,8 @@ _DELETE_IMAGES = (3600, 3600)
 _IN_TURN = -1  # The choice that stands for all classes.
 _ALL_CLASSES = ("all in turn", _IN_TURN)
 # Parts of the page that depend on the pipeline, and the pictures and the times.
-_DEPENDENT = ("text", "label", "amount", "of_ddgan", "of_spi_gan")
-_DRAWN = ("grid", "download", "taken", "steps", "path", "between")
+_DEPENDENT = ("text", "label", "amount", "download", "of_ddgan", "of_spi_gan")
+_DRAWN = ("grid", "taken", "steps", "path", "between")
 _POSITIONS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 _NUM_BETWEEN = 8
 # Options of pipelines that a slider from 0 to 1 sets, with its label and explanation.
@@ -104,9 +105,6 @@ def run_demo(argv: Sequence[str] | None = None, prog: str | None = None) -> None
         page.launch(server_name="127.0.0.1", server_port=given.port, share=False)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-
-
-# What a pipeline draws.
 
 
 def _load(name: str, device: torch.device | str) -> Any:
@@ -204,9 +202,6 @@ def _enlarge(image: Image.Image, width: int) -> Image.Image:
     return image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST)
 
 
-# The page around it.
-
-
 def _looks(pipeline: Any) -> tuple[dict[str, Any], ...]:
     """What each of `_DEPENDENT` looks like."""
     choices, option = _choices(pipeline), _slider_option(pipeline)
@@ -215,6 +210,7 @@ def _looks(pipeline: Any) -> tuple[dict[str, Any], ...]:
         {"value": _describe(pipeline)},
         {"choices": choices, "value": _IN_TURN, "visible": len(choices) > 1},
         {"label": label, "info": info, "value": 1, "visible": option is not None},
+        {"value": None, "visible": True},
         {"visible": isinstance(pipeline, DDGANPipeline)},
         {"visible": isinstance(pipeline, SPIGANPipeline)},
     )
@@ -250,7 +246,7 @@ class _Content:
             with gr.Column(scale=2):
                 parts["grid"] = self._picture("Images")
                 parts["taken"] = gr.Markdown()
-                parts["download"] = gr.DownloadButton("Download", size="sm")
+                parts["download"] = gr.DownloadButton("Download", size="sm", **looks["download"])
                 with gr.Column(**looks["of_ddgan"]) as parts["of_ddgan"]:
                     gr.Markdown("**Steps** of the first image: the noise, and what each evaluation makes of it")
                     parts["steps"] = self._picture("Steps")
@@ -292,7 +288,8 @@ class _Content:
             try:
                 return function(*values)
             except (OSError, TypeError, ValueError) as error:
-                message = str(error).replace("pretrained_model_name_or_path", "Model")
+                # Messages are shown as HTML, and may hold words of a repository.
+                message = html.escape(str(error).replace("pretrained_model_name_or_path", "Model"), quote=False)
                 raise self.gr.Error(message, duration=30, print_exception=False) from error
 
         places = {"inputs": [self.parts[name] for name in inputs], "outputs": [self.parts[name] for name in outputs]}
@@ -301,7 +298,7 @@ class _Content:
     def forget(self) -> tuple:
         update = self.gr.update
         classes = update(choices=[_ALL_CLASSES], value=_IN_TURN, visible=False)
-        return "", classes, *[update(visible=False)] * 3, *[None] * len(_DRAWN)
+        return "", classes, *[update(visible=False)] * (len(_DEPENDENT) - 2), *[None] * len(_DRAWN)
 
     def show(self, name: str | None) -> tuple:
         return tuple(self.gr.update(**look) for look in _looks(self.load(name or "")))

@@ -228,6 +228,7 @@ def test_a_missing_model_gives_a_message_and_no_picture(visitor, models, by):
     expect(visitor.tab.get_by_text("DDGANPipeline")).to_have_count(0)
     expect(visitor.tab.get_by_text("ms per image")).to_have_count(0)
     expect(visitor.tab.get_by_label("Class")).to_have_count(0)
+    expect(visitor.tab.get_by_role("button", name="Download")).to_have_count(0)
     visitor.enter_model(models / "plain")
     assert "/plain-seed-0.png" in visitor.source()
 

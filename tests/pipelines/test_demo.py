@@ -3,6 +3,7 @@
 
 """The page in the browser, over HTTP as a browser uses it."""
 
+import json
 import re
 import runpy
 import sys
@@ -27,7 +28,7 @@ from gan_diffusion.pipelines.command import draw_images
 
 ROOT = Path(__file__).parents[2]
 # What the page says of a model, in the order of its answer to `/load`.
-SAID = ("text", "classes", "slider")
+SAID = ("text", "classes", "slider", "download")
 
 
 def make_labelled():
@@ -50,8 +51,12 @@ def models(tmp_path_factory):
         "other-library": DDPMPipeline(unet, DDPMScheduler()),
     }.items():
         pipeline.save_pretrained(folder / name)
-    (folder / "no-pipeline").mkdir()
-    (folder / "no-pipeline" / "config.json").write_text("{}")
+    for name, file, content in [
+        ("no-pipeline", "config.json", {}),
+        ("markup", "model_index.json", {"_class_name": "<img src='https://example.org'>"}),
+    ]:
+        (folder / name).mkdir()
+        (folder / name / file).write_text(json.dumps(content))
     return folder
 
 
@@ -257,6 +262,7 @@ def test_an_end_without_a_seed_is_told_on_the_page(client, models):
         ("", "`Model` must be a folder with .* got ''"),
         (None, "`Model` must be a folder with .* got ''"),
         ("{models}/other-library", "`Model` must hold one of the pipelines .* with a 'DDPMPipeline'"),
+        ("{models}/markup", "with a \"&lt;img src='https://example.org'&gt;\""),
         ("{models}/vectors", "`model` must be a pipeline of images, got"),
     ],
 )
@@ -307,7 +313,8 @@ def test_the_folder_is_a_space_that_shows_a_shipped_model_and_offers_all():
 
 def test_the_space_has_the_versions_that_the_tests_run_with():
     card = SpaceCard.load(ROOT / "demo" / "README.md").data
+    setup = (ROOT / "setup.cfg").read_text().splitlines()
     assert f"gradio=={card.sdk_version}" in (ROOT / "constraints.txt").read_text().splitlines()
-    assert f"python_requires = >={card.python_version}" in (ROOT / "setup.cfg").read_text()
+    assert f"python_requires = >={card.python_version}" in setup
+    assert f"name = {(ROOT / 'demo' / 'requirements.txt').read_text().strip()}" in setup
     assert (card.sdk, card.license) == ("gradio", "apache-2.0")
-    assert (ROOT / "demo" / "requirements.txt").read_text() == "gan_diffusion\n"
