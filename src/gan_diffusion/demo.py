@@ -138,8 +138,9 @@ def _slider_option(pipeline: Any) -> str | None:
     return "truncation_psi" if isinstance(pipeline.generator, StyleGAN2Generator) else None
 
 
-def _labels(pipeline: Any, label: int) -> list[int] | None:
-    classes = [number for _, number in _choices(pipeline)[1:]]
+def _labels(pipeline: Any, label: int) -> list[int | str] | None:
+    """The classes that the images take in turn."""
+    classes: list[int | str] = [number for _, number in _choices(pipeline)[1:]]
     return [label] if label != _IN_TURN else classes or None
 
 
@@ -187,7 +188,7 @@ def _noise(pipeline: Any, seed: int) -> torch.Tensor:
     return pipeline.prepare_latents(1, pipeline.generator.dtype, pipeline.device, generator)
 
 
-def _first(pipeline: Any, label: int, count: int) -> list[int] | None:
+def _first(pipeline: Any, label: int, count: int) -> list[int | str] | None:
     """The class of the first image of the grid, `count` times."""
     labels = _labels(pipeline, label)
     return None if labels is None else labels[:1] * count
