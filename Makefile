@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := src training_scripts tests benchmarks pipelines docs
+SOURCES := src demo training_scripts tests benchmarks pipelines docs
 PROSE := $(wildcard *.md) .github .ci/run Makefile setup.cfg
 QUICKSTART := runs/ddgan-digits
 # The versions to install; an empty file for the newest.

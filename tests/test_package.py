@@ -37,7 +37,11 @@ FLOORS = (
         "metrics": {"models"},
     },
     {"pipelines": {"registry", "options", "storage", "configs", "schedulers", "models"}},
-    {"recipes": {"registry", "storage"}, "publishing": {"storage", "pipelines", "recipes"}, "demo": {"pipelines"}},
+    {
+        "recipes": {"registry", "storage"},
+        "publishing": {"storage", "pipelines", "recipes"},
+        "demo": {"models", "pipelines"},
+    },
     {
         "training": {
             "registry",
