@@ -4,11 +4,11 @@
 
 import copy
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
+import forked_scripts
 import torch
 from safetensors.torch import load_file
 
@@ -68,9 +68,8 @@ def command(recipe: Path, output_dir: Path, *options: str) -> list[str]:
     return [sys.executable, str(script), "--recipe", str(recipe), "--output_dir", str(output_dir), *options]
 
 
-def run(recipe: Path, output_dir: Path, *options: str) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command(recipe, output_dir, *options), capture_output=True, text=True, env=environment)
+def run(recipe: Path, output_dir: Path, *options: str) -> CompletedProcess:
+    return forked_scripts.run(command(recipe, output_dir, *options)[1:])
 
 
 def final_weights(output_dir: Path) -> dict[str, torch.Tensor]:
@@ -96,11 +95,7 @@ def assert_equal_runs(first: Path, second: Path) -> None:
 
 def run_two_processes(recipe: Path, output_dir: Path, *options: str) -> dict:
     """The last checkpoint of a run of two processes."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    result = subprocess.run(
-        [*launch, *command(recipe, output_dir, *options)[1:]], capture_output=True, text=True, env=environment
-    )
+    result = forked_scripts.run_ranks(command(recipe, output_dir, *options)[1:])
     assert result.returncode == 0, result.stderr
     return last_state(output_dir)
 

@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import math
-import os
-import subprocess
 import sys
 from pathlib import Path
 
+import forked_scripts
 import numpy as np
 import pytest
 from huggingface_hub import ModelCard
@@ -60,11 +59,9 @@ def test_two_processes_measure_what_one_does(pipeline, tmp_path):
     numbers = []
     for count in (1, 2):
         output = tmp_path / str(count)
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(count)]
         options = ["--dataset_name", "digits", "--features", "mnist", "--num_samples", "30", "--batch_size", "8"]
-        command = [*launch, "-m", "gan_diffusion", "evaluate", str(pipeline), *options, "--output_dir", str(output)]
-        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HOME": str(tmp_path)}
-        result = subprocess.run(command, capture_output=True, text=True, env=environment)
+        options += ["--feature_cache_dir", str(tmp_path / "cache"), "--output_dir", str(output)]
+        result = forked_scripts.run_ranks(["-m", "gan_diffusion", "evaluate", str(pipeline), *options], count)
         assert result.returncode == 0, result.stderr
         content = json.loads((output / "evaluation.json").read_text())
         assert content["protocol"]["processes"] == count

@@ -193,27 +193,38 @@ def test_from_pipe_shares_the_components(pipeline):
     assert torch.equal(draw(other), draw(pipeline))
 
 
-def test_custom_pipeline_in_a_fresh_process_is_the_installed_class(method, tmp_path):
-    recipe = Recipe.load(f"{method}-digits")
-    torch.manual_seed(0)
-    pipeline = recipe.pipeline_class(recipe.build("generator"), recipe.build("scheduler"))
-    pipeline.set_progress_bar_config(disable=True)
-    labels = None if recipe.config("generator")["num_class_embeds"] is None else [3, 1]
-    save_repository(tmp_path / "model", pipeline, recipe.build("discriminator"), recipe, recipe.training, {})
+def test_custom_pipelines_in_fresh_processes_are_the_installed_classes(tmp_path):
+    """In a process of each method, which is forked from one that has imported diffusers after the package."""
+    expected = {}
+    for method in MAKERS:
+        recipe = Recipe.load(f"{method}-digits")
+        torch.manual_seed(0)
+        pipeline = recipe.pipeline_class(recipe.build("generator"), recipe.build("scheduler"))
+        pipeline.set_progress_bar_config(disable=True)
+        labels = None if recipe.config("generator")["num_class_embeds"] is None else [3, 1]
+        save_repository(tmp_path / method, pipeline, recipe.build("discriminator"), recipe, recipe.training, {})
+        expected[str(tmp_path / method)] = type(pipeline).__name__, labels, draw(pipeline, class_labels=labels)
+    cases = {folder: (name, labels) for folder, (name, labels, _) in expected.items()}
     script = f"""
-import sys, gan_diffusion
+import os, sys, gan_diffusion
 assert "diffusers" not in sys.modules
 from diffusers import DiffusionPipeline
-folder = {str(tmp_path / "model")!r}
-pipeline = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
-assert type(pipeline) is gan_diffusion.{type(pipeline).__name__}
 import torch
-images = pipeline(2, {labels}, generator=torch.Generator().manual_seed(7), output_type="pt").images
-torch.save(images, {str(tmp_path / "images.pt")!r})
+torch.set_num_threads(1)
+for folder, (name, labels) in {cases}.items():
+    child = os.fork()
+    if child:
+        assert os.waitpid(child, 0)[1] == 0
+        continue
+    pipeline = DiffusionPipeline.from_pretrained(folder, custom_pipeline=folder, trust_remote_code=True)
+    assert type(pipeline) is getattr(gan_diffusion, name)
+    images = pipeline(2, labels, generator=torch.Generator().manual_seed(7), output_type="pt").images
+    torch.save(images, f"{{folder}}.pt")
+    break
 """
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-    expected = draw(pipeline, class_labels=labels)
-    assert torch.equal(torch.load(tmp_path / "images.pt", weights_only=True), expected)
+    for folder, (_, _, images) in expected.items():
+        assert torch.equal(torch.load(f"{folder}.pt", weights_only=True), images)
 
 
 class TestOffload:

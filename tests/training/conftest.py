@@ -1,5 +1,6 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
+import forked_scripts
 import psutil
 import pytest
 from accelerate.state import AcceleratorState
@@ -9,6 +10,7 @@ from accelerate.state import AcceleratorState
 def no_training_is_left():
     """Ends what a failing test has started and left."""
     yield
+    forked_scripts.kill_all()
     for child in psutil.Process().children(recursive=True):
         if child.is_running() and any("train_" in word for word in child.cmdline()):
             child.kill()

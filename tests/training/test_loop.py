@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked_scripts
 import pytest
 import torch
 from PIL import Image
@@ -78,17 +79,13 @@ def test_the_saved_generator_is_the_average_not_the_raw_weights(uninterrupted):
 
 
 def run_killed_after_a_checkpoint(recipe: Path, output_dir: Path) -> None:
-    process = subprocess.Popen(
-        command(recipe, output_dir),
-        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+    process = forked_scripts.start(command(recipe, output_dir)[1:], recipe)
     deadline = time.monotonic() + 120
     while not (output_dir / "checkpoint-3").exists() and time.monotonic() < deadline:
         time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert not (output_dir / "generator").exists()
 
 
@@ -269,5 +266,7 @@ def test_bad_options_end_with_one_clear_error(recipe, tmp_path, options, message
 
 def test_an_output_folder_that_cannot_be_written_is_refused(recipe, tmp_path):
     (tmp_path / "file").write_text("")
-    result = run(recipe, tmp_path / "file" / "run")
+    # Started as users do, so that nothing at the end of the interpreter follows the message.
+    result = subprocess.run(command(recipe, tmp_path / "file" / "run"), capture_output=True, text=True)
+    assert result.returncode != 0
     assert "`output_dir`" in result.stderr.strip().splitlines()[-1]

@@ -3,12 +3,10 @@
 """Diffusion-ProjectedGAN as a training: FastGAN against a projected discriminator, with noise on features."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
+import forked_scripts
 import numpy as np
 import pytest
 import torch
@@ -233,12 +231,8 @@ class TestRuns:
         """
         script = tmp_path / "train_agreeing.py"
         script.write_text(AGREEING.format(tests=str(Path(__file__).parents[1])))
-        launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
-        environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-        result = subprocess.run(
-            [*launch, "--recipe", str(two_recipe), "--output_dir", str(tmp_path / "run"), *R1, *CONSISTENT],
-            capture_output=True, text=True, env=environment,
-        )  # fmt: skip
+        options = ["--recipe", str(two_recipe), "--output_dir", str(tmp_path / "run"), *R1, *CONSISTENT]
+        result = forked_scripts.run_ranks([str(script), *options])
         assert result.returncode == 0, result.stderr
         assert result.stdout.count("agreed on 2 networks") == 2
         scheduler = last_state(tmp_path / "run")["parts"]["objective"]["scheduler"]

@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import forked_scripts
 import psutil
 import pytest
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
@@ -41,11 +43,11 @@ def recipe(tmp_path_factory) -> Path:
     return make_recipe("ddgan", tmp_path_factory.mktemp("recipes") / "ddgan")
 
 
-def wait_for_steps(output_dir: Path, process: subprocess.Popen) -> None:
+def wait_for_steps(output_dir: Path, exit_code: Callable[[], int | None]) -> None:
     """Until the tracker has got a loss."""
     deadline = time.monotonic() + 120
     while not any(b"loss_g" in file.read_bytes() for file in output_dir.rglob("events*")):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert exit_code() is None and time.monotonic() < deadline
         time.sleep(0.05)
 
 
@@ -90,14 +92,11 @@ def test_a_second_interrupt_counts_when_it_is_not_the_first_one_passed_on():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1], ids=lambda number: number.name)
 def test_a_signal_to_the_whole_group_loses_nothing(recipe, tmp_path, number):
-    images = [*LONG, "--dataloader_num_workers", "1"]
-    process = subprocess.Popen(
-        command(recipe, tmp_path, *images), env=ENVIRONMENT, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_for_steps(tmp_path, process)
+    process = forked_scripts.start(command(recipe, tmp_path, *LONG, "--dataloader_num_workers", "1")[1:], recipe)
+    wait_for_steps(tmp_path, lambda: process.exitcode)
     os.killpg(process.pid, number)
-    assert process.wait(60) == 0
+    process.join(60)
+    assert process.exitcode == 0
     state = last_state(tmp_path)
     assert state["step"] >= 1 and state["half_steps"] == 0
     log = (tmp_path / "run.log").read_text()
@@ -105,17 +104,14 @@ def test_a_signal_to_the_whole_group_loses_nothing(recipe, tmp_path, number):
 
 
 def test_workers_end_with_a_killed_run_and_a_second_run_is_refused_until_then(recipe, tmp_path):
-    process = subprocess.Popen(
-        command(recipe, tmp_path, *LONG, "--dataloader_num_workers", "1"), env=ENVIRONMENT,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_for_steps(tmp_path, process)
+    process = forked_scripts.start(command(recipe, tmp_path, *LONG, "--dataloader_num_workers", "1")[1:], recipe)
+    wait_for_steps(tmp_path, lambda: process.exitcode)
     with pytest.raises(ValueError, match="`output_dir` must be the folder of one run at a time"), run_folder(tmp_path):
         pass
     children = psutil.Process(process.pid).children(recursive=True)
     assert children
     process.kill()
-    process.wait()
+    process.join()
     with run_folder(tmp_path):
         pass
     assert not psutil.wait_procs(children, timeout=30)[1]
@@ -226,7 +222,7 @@ def start_two(recipe: Path, output_dir: Path, *options: str) -> subprocess.Popen
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has gone")
 def test_a_killed_launcher_takes_its_processes_with_it_and_loses_nothing(recipe, tmp_path):
     launcher = start_two(recipe, tmp_path)
-    wait_for_steps(tmp_path, launcher)
+    wait_for_steps(tmp_path, launcher.poll)
     children = psutil.Process(launcher.pid).children(recursive=True)
     launcher.kill()
     launcher.wait()
@@ -236,7 +232,7 @@ def test_a_killed_launcher_takes_its_processes_with_it_and_loses_nothing(recipe,
 
 def test_a_frozen_process_ends_the_run(recipe, tmp_path):
     launcher = start_two(recipe, tmp_path, "--distributed_timeout", "5")
-    wait_for_steps(tmp_path, launcher)
+    wait_for_steps(tmp_path, launcher.poll)
     ranks = psutil.Process(launcher.pid).children()
     frozen = next(each for each in ranks if each.environ().get("RANK") == "1")
     frozen.suspend()

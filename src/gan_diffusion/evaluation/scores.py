@@ -24,7 +24,7 @@ _KERNEL_SUBSET = 1000
 # The four shares in manifolds, in which generated images stand beside real ones.
 SHARES = ("precision", "recall", "density", "coverage")
 # What a model may be chosen by, and whether more is better.
-MORE_IS_BETTER = dict.fromkeys(("frechet_distance", "kernel_distance", "reverse_kl"), False) | dict.fromkeys(
+MORE_IS_BETTER = {"frechet_distance": False, "kernel_distance": False, "reverse_kl": False} | dict.fromkeys(
     SHARES, True
 )
 
