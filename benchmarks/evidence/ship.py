@@ -49,6 +49,8 @@ def main() -> None:
     write_checksums(folder)
     card = ModelCard.load(run / "README.md")
     card.data.license = "apache-2.0"
+    for measured in card.data.eval_results:
+        measured.dataset_name = data
     changes = {
         "images of its author's own": f"images of {data}",
         "samples of its author's own": data,
@@ -62,6 +64,7 @@ def main() -> None:
         if old not in card.text:
             raise ValueError(f"`{run / 'README.md'}` must hold {old!r}, which has another form here.")
         card.text = card.text.replace(old, new)
+    card.data.model_name = card.data.model_name.replace("samples of its author's own", data)
     card.save(folder / "README.md")
     shutil.copy(run / "evaluation" / "samples.png", folder / "samples.png")
 
