@@ -1,5 +1,6 @@
 # Copyright 2026 The gan_diffusion authors.
 # SPDX-License-Identifier: Apache-2.0
+import os
 import platform
 import shutil
 import subprocess
@@ -89,6 +90,16 @@ def test_a_mistake_in_the_data_ends_in_one_line(tmp_path):
     assert result.returncode == 1 and "Traceback" not in result.stderr
     assert result.stderr.splitlines()[-1].startswith("gan-diffusion train ddgan: error: `train_data_dir` must hold")
     assert "Traceback" in (tmp_path / "run" / "run.log").read_text()
+
+
+def test_a_reader_that_goes_away_is_no_error(monkeypatch, capfd):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "w") as gone:
+        monkeypatch.setattr("sys.stdout", gone)
+        with pytest.raises(SystemExit) as end:
+            main(["recipes"])
+    assert end.value.code == 1 and capfd.readouterr().err == ""
 
 
 def test_recipes_are_listed(capsys):

@@ -4,6 +4,8 @@
 """The command `gan-diffusion`, also `python -m gan_diffusion`."""
 
 import argparse
+import os
+import sys
 from collections.abc import Sequence
 
 from .conversion import run_conversion
@@ -48,7 +50,20 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Args:
         argv (`Sequence[str]`, *optional*): Instead of `sys.argv[1:]`.
+
+    Raises:
+        SystemExit: After a mistake, with a message; without one if the reader of the output, such as `head`, has gone.
     """
+    try:
+        _run(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be written goes nowhere: Python would complain of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _run(argv: Sequence[str] | None) -> None:
     parser, parsers = _parser()
     arguments, options = parser.parse_known_args(argv)
     if arguments.command == "train":

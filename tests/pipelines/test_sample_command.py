@@ -77,6 +77,15 @@ def test_names_and_numbers_of_classes_are_taken_in_turn(sample, models):
     assert numbered(images) == [np.asarray(image).tolist() for image in expected]
 
 
+def test_all_classes_are_drawn_in_turn_where_none_is_named(sample):
+    images, printed = sample("classes", "--num_images", 4)
+    assert "Classes in turn: bag, small, 7, shoe. Choose with --class_labels." in printed
+    named, _ = sample("classes", "--class_labels", "bag, small", "7", "shoe", "--num_images", 4, output="named")
+    assert numbered(images) == numbered(named)
+    _, printed = sample("classes", "--num_images", 1, output="one")
+    assert "Classes in turn: bag, small. Choose" in printed
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("method", MAKERS)
 def test_precision_is_that_of_the_option(sample, method, dtype):
@@ -106,7 +115,6 @@ def test_precision_is_that_of_the_option(sample, method, dtype):
         ("ddgan", ["--revision", "main"], "`--revision` must be given with a name on the Hub, got the folder"),
         ("ddgan", ["--variant", "raw"], "raw"),
         ("ddgan", ["--class_labels", "0"], "`class_labels` must be None, since this model is unconditional"),
-        ("classes", [], "`class_labels` must hold one label per sample for this class-conditional model, 0 to 2"),
         ("classes", ["--class_labels", "bag"], "numbers or names out of ['bag, small', '7', 'shoe'], got ['bag']"),
         ("classes", ["--class_labels", "-1"], "`class_labels` must be between 0 and 2, got [-1]."),
         ("classes", ["--class_labels", "0,1,2", "--num_images", "2"], "`--num_images` must be at least 3"),

@@ -82,7 +82,7 @@ def _parser(prog: str | None) -> argparse.ArgumentParser:
         nargs="+",
         metavar="LABEL",
         help="For a class-conditional model: names or numbers of classes, divided by commas or spaces, which the images "
-        "take in turn. What is a name and a number is taken for a name.",
+        "take in turn. What is a name and a number is taken for a name. Default: all classes.",
     )
     parser.add_argument(
         "--output_dir", default="samples", help="Folder for the images, new or empty. Default: samples."
@@ -107,7 +107,10 @@ def _sample(given: argparse.Namespace) -> tuple[int, int]:
     pipeline: Any = load_pipeline(given.model, **location)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.to(device, _DTYPES[given.dtype])
-    labels = None if given.class_labels is None else _labels(given.class_labels, pipeline.labels)
+    labels = _all_classes(pipeline) if given.class_labels is None else _labels(given.class_labels, pipeline.labels)
+    if given.class_labels is None and labels is not None:
+        labels = labels[: given.num_images]
+        print(f"Classes in turn: {', '.join(map(str, labels))}. Choose with --class_labels.")
     if labels is not None and len(labels) > given.num_images:
         raise ValueError(
             f"`--num_images` must be at least {len(labels)}, the number of `--class_labels`, got {given.num_images}."
@@ -127,6 +130,12 @@ def _sample(given: argparse.Namespace) -> tuple[int, int]:
         if shown:
             make_grid(shown).save(folder / _GRID)
     return given.num_images, len(shown)
+
+
+def _all_classes(pipeline: Any) -> list[int | str] | None:
+    """Names of the classes, or numbers where they have none; `None` for a model without classes."""
+    count = pipeline.generator.config.get("num_class_embeds")
+    return None if count is None else list(pipeline.labels) or list(range(count))
 
 
 def _check(given: argparse.Namespace) -> torch.device:
