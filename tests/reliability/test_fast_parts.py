@@ -16,7 +16,7 @@ import pytest
     ("script", "options", "least"),
     [
         ("hostile_folders", ["--step", "15"], 25),
-        ("hostile_pickles", ["--step", "37"], 30),
+        ("hostile_pickles", ["--step", "18"], 60),
         ("damaged_pipelines", ["--methods", "ddgan", "--step", "6"], 15),
         pytest.param(
             "crash_points",
