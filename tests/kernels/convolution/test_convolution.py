@@ -93,10 +93,12 @@ class TestWinograd:
         # From less than a row of tiles at a time to all images at once; the last piece may overlap the one before.
         monkeypatch.setattr(minimal_filtering, "_MAX_TILES", max_tiles)
         sample, weight = channels_last(leaf(5, 3, *size)), leaf(4, 3, 3, 3)
-        with torch.no_grad():
-            output = winograd_conv2d(sample, weight, padding)
-        assert output.is_contiguous(memory_format=torch.channels_last)
-        torch.testing.assert_close(output, F.conv2d(sample, weight, padding=padding), rtol=1e-12, atol=1e-12)
+        expected = F.conv2d(sample, weight, padding=padding)
+        for filters in (weight, channels_last(weight)):
+            with torch.no_grad():
+                output = winograd_conv2d(sample, filters, padding)
+            assert output.is_contiguous(memory_format=torch.channels_last)
+            torch.testing.assert_close(output, expected, rtol=1e-12, atol=1e-12)
 
     def test_single_precision(self):
         sample, weight = torch.randn(1, 256, 32, 32), torch.randn(256, 256, 3, 3) / 48

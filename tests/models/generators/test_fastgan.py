@@ -47,9 +47,10 @@ def test_images_are_those_of_the_reference(golden, name, sample_size, lite, num_
     assert_matches(generator(golden["z"][: len(expected)], labels).sample, expected, **TIGHT)
 
 
-def test_training_mode_is_that_of_the_reference(golden):
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_training_mode_is_that_of_the_reference(golden, memory_format):
     """One power iteration of every spectral norm, and statistics of the batch."""
-    generator = golden_fastgan(32, lite=True).train()
+    generator = golden_fastgan(32, lite=True).train().to(memory_format=memory_format)
     assert_matches(generator(golden["z"]).sample, golden["g32_lite_uncond.image_train"], **TIGHT)
 
 

@@ -113,10 +113,11 @@ def _pieces(length: int, limit: int) -> tuple[int, list[int]]:
 
 def _transform_filters(weight: Tensor) -> Tensor:
     """G g G^T of every filter: (O, C, 3, 3) -> (16, C, O)."""
-    out_channels, channels = weight.shape[:2]
+    if weight.stride(0) > weight.stride(1):  # Channels-last format: the order of memory is the one to copy in.
+        return _transform_filters(weight.transpose(0, 1)).transpose(1, 2)
     matrix = weight.new_tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
-    taps = weight.permute(2, 3, 1, 0).reshape(9, -1)
-    return (torch.kron(matrix, matrix) @ taps).view(16, channels, out_channels)
+    taps = weight.permute(2, 3, 1, 0)
+    return (torch.kron(matrix, matrix) @ taps.reshape(9, -1)).view(16, *taps.shape[2:])
 
 
 def _transform_input(sample: Tensor, dim: int, out: Tensor) -> None:

@@ -17,6 +17,12 @@ from ..layers.spectral import BatchNorm, ConditionalBatchNorm, SpectralConv2d, S
 NOISE_MODES = ("random", "none")
 
 
+def gated_linear(sample: Tensor) -> Tensor:
+    """(B, 2C, H, W) -> (B, C, H, W), as `torch.nn.functional.glu`, whose gradient leaves channels-last format."""
+    hidden, gate = sample.chunk(2, dim=1)
+    return hidden * gate.sigmoid()
+
+
 class NoiseInjection(nn.Module):
     """Adds one normal number per position, times a learned strength that starts at zero."""
 
@@ -51,7 +57,7 @@ class FastGANStart(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         """(B, latent_dim) -> (B, channels, 4, 4)."""
-        return F.glu(self.norm(self.conv(latent[:, :, None, None])), dim=1)
+        return gated_linear(self.norm(self.conv(latent[:, :, None, None])))
 
 
 class FastGANBlock(nn.Module):
@@ -93,7 +99,7 @@ class FastGANBlock(nn.Module):
             sample = conv(sample)
             if len(self.noises):
                 sample = self.noises[min(number, len(self.noises) - 1)](sample, noise_mode, generator)
-            sample = F.glu(norm(sample, *condition), dim=1)
+            sample = gated_linear(norm(sample, *condition))
         return sample
 
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ...kernels.convolution import conv2d
 from .precision import at_least_float32
 
 
@@ -42,31 +43,43 @@ class SpectralNorm(nn.Module):
         self.register_buffer("weight_v", F.normalize(torch.randn(self.weight.numel() // rows), dim=0))
         if not self.weight.is_meta:
             for _ in range(_FIRST_ITERATIONS):
-                self._iterate(self._matrix(self.weight.detach()))
+                self._iterate(*self._matrix(self.weight.detach()))
 
-    def _matrix(self, weight: Tensor) -> Tensor:
-        return weight.transpose(0, self._output_axis).flatten(1)
+    def _matrix(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        The weight with a row per output, and v as a view of what is stored, of the shape that a row has.
+
+        Columns are in the order in which the weight lies in memory, which differs from that of v in channels-last
+        format: so no weight is copied.
+        """
+        rows = weight.transpose(0, self._output_axis)
+        order = sorted(range(1, rows.ndim), key=lambda axis: rows.stride(axis), reverse=True)
+        v = self.weight_v.view(rows.shape[1:]).permute([axis - 1 for axis in order])
+        return rows.permute(0, *order).flatten(1), v
 
     def normalized_weight(self) -> Tensor:
         """The weight over the estimate of its largest singular value."""
         with torch.autocast(self.weight.device.type, enabled=False):
             weight = at_least_float32(self.weight)
-            matrix = self._matrix(weight)
+            matrix, v = self._matrix(weight)
             if self.training:
-                self._iterate(matrix.detach())
+                self._iterate(matrix.detach(), v)
             # Copies: the next call may change the vectors before the backward pass of this one.
-            u, v = (vector.to(weight.dtype, copy=True) for vector in (self.weight_u, self.weight_v))
-            return (weight / torch.dot(u, torch.mv(matrix, v))).to(self.weight.dtype)
+            u, v = (vector.to(weight.dtype, copy=True).flatten() for vector in (self.weight_u, v))
+            # A product: the gradients of a quotient pass over the weight twice as often.
+            return (weight * torch.dot(u, torch.mv(matrix, v)).reciprocal()).to(self.weight.dtype)
 
     @torch.no_grad()
-    def _iterate(self, matrix: Tensor) -> None:
-        v = F.normalize(torch.mv(matrix.t(), self.weight_u.to(matrix.dtype)), dim=0, eps=_EPS)
-        self.weight_v.copy_(v)
-        self.weight_u.copy_(F.normalize(torch.mv(matrix, v), dim=0, eps=_EPS))
+    def _iterate(self, matrix: Tensor, v: Tensor) -> None:
+        vector = F.normalize(torch.mv(matrix.t(), self.weight_u.to(matrix.dtype)), dim=0, eps=_EPS)
+        v.copy_(vector.view(v.shape))
+        self.weight_u.copy_(F.normalize(torch.mv(matrix, vector), dim=0, eps=_EPS))
 
 
 class SpectralConv2d(nn.Conv2d, SpectralNorm):
     """Convolution with spectral normalisation; the arguments of `torch.nn.Conv2d`."""
+
+    padding: tuple[int, ...]  # numbers, not one of PyTorch's words such as "same"
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -74,7 +87,10 @@ class SpectralConv2d(nn.Conv2d, SpectralNorm):
 
     def forward(self, sample: Tensor) -> Tensor:
         """(B, in, H, W) -> (B, out, H', W')."""
-        return self._conv_forward(sample, self.normalized_weight(), self.bias)
+        weight = self.normalized_weight()
+        if self.groups > 1:
+            return self._conv_forward(sample, weight, self.bias)
+        return conv2d(sample, weight, self.bias, self.stride[0], self.padding[0])
 
 
 class SpectralConvTranspose2d(nn.ConvTranspose2d, SpectralNorm):
