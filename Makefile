@@ -53,6 +53,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench_ddgan.py
 	$(BIN)/python benchmarks/bench_diffusion_gan.py
 	$(BIN)/python benchmarks/bench_spi_gan.py
+	$(BIN)/python benchmarks/bench_fastgan.py
 	$(BIN)/python benchmarks/bench_noising.py
 
 # Damages, forges and kills, and counts how that ends; takes hours.

@@ -13,6 +13,7 @@ samples of one, `{{value NAME METRIC}}` one of its measurements, and `{{fact NAM
 import json
 import re
 import shutil
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ METRICS = {
     "distance to the nearest": "distance to the nearest",
     "copies": "share of copies",
     "images/s": "images per second",
+    "modes of 25": "modes covered",
+    "high quality (%)": "high-quality samples",
+    "reverse KL": "reverse KL",
+    "spread of a mode": "spread of the modes",
 }
 # Columns of the tables, by group.
 TABLES = {
@@ -52,13 +57,17 @@ TABLES = {
         "model, training images, images seen (millions), minutes, Frechet distance, precision, coverage, "
         "distance to the nearest, copies"
     ),
+    **dict.fromkeys(
+        ("ablation-ddgan", "ablation-diffusion-gan", "ablation-spi-gan"),
+        "model, modes of 25, high quality (%), reverse KL, spread of a mode",
+    ),
 }
 
 
 def metric(result: dict[str, Any], name: str) -> float:
-    """A number of a result by the beginning of its name."""
+    """A number of a result by the beginning of its name; "25 of 25" and "98.9%" are 25 and 98.9."""
     (value,) = [value for label, value in result["metrics"].items() if label.startswith(name)]
-    return value
+    return float(value.split()[0].rstrip("%")) if isinstance(value, str) else value
 
 
 def number(value: float) -> str:
@@ -66,13 +75,21 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def cell(result: dict[str, Any], column: str) -> str:
+    """What a row says in a column; of several seeds, the mean, the least and the greatest."""
+    if column in FACTS:
+        return FACTS[column](result)
+    if "runs" not in result:
+        return number(metric(result, METRICS[column]))
+    values = [metric(run, METRICS[column]) for run in result["runs"].values()]
+    least, greatest = number(min(values)), number(max(values))
+    return least if least == greatest else f"{number(statistics.mean(values))} ({least} to {greatest})"
+
+
 def table(results: dict[str, dict[str, Any]], columns: list[str]) -> str:
     """One row for each result."""
     rows = [columns, ["---"] * len(columns)]
-    for result in results.values():
-        rows.append(
-            [FACTS[name](result) if name in FACTS else number(metric(result, METRICS[name])) for name in columns]
-        )
+    rows += [[cell(result, column) for column in columns] for result in results.values()]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -9,7 +9,8 @@ Repeats one of the measurements of docs/benchmarks.md: prepares the data, trains
 NAME is an entry of benchmarks/evidence/runs.yaml. The run is in `runs/evidence/NAME`; the same command continues one
 that was stopped, and `--no-train` measures what it has got to. With `measure: best` that is the best of the models
 that the run evaluated, else its last one. An entry with `model_of` measures the model of another entry, which must
-have been run; one with `evaluate_with` is measured by that script of this folder. Numbers and samples are written to
+have been run; one with `evaluate_with` is measured by that script of this folder. One with `seeds` is trained and
+measured once for each, in the folders `NAME/SEED`. Numbers and samples are written to
 `benchmarks/evidence/results/NAME.json` and `NAME.png`.
 """
 
@@ -32,6 +33,7 @@ from safetensors import safe_open
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RUNS, RESULTS, DATA = Path("runs/evidence"), HERE / "results", Path("runs/data")
+BUILT_IN = ("digits", "gaussians-25")  # Data that the package makes itself.
 
 
 def entries() -> dict[str, dict[str, Any]]:
@@ -68,7 +70,11 @@ def recipe_of(entry: dict[str, Any], folder: Path) -> str:
 
 def commands(entry: dict[str, Any], folder: Path) -> dict[str, list[str]]:
     """What is typed to train and to evaluate."""
-    data, typed = ["--train_data_dir", str(DATA / entry["data"])], {}
+    built_in = entry["data"] in BUILT_IN
+    data, typed = (
+        ["--dataset_name", entry["data"]] if built_in else ["--train_data_dir", str(DATA / entry["data"])],
+        {},
+    )
     unet, package = [str(HERE / "unet.py")], ["-m", "gan_diffusion"]
     if "options" in entry:
         if entry["method"] == "unet":
@@ -109,6 +115,19 @@ def floor_rate(threads: int) -> float:
     return YARDSTICK_FLOPS / statistics.median([seconds(yardstick) for _ in range(20)]) / 1e9
 
 
+def run(entry: dict[str, Any], folder: Path, train: bool, threads: int) -> dict[str, Any]:
+    """Trains and evaluates once. Returns what was measured."""
+    folder.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "ACCELERATE_USE_CPU": "true"}
+    for step, command in commands(entry, folder).items():
+        if train or step != "train":
+            subprocess.run([sys.executable, *command], check=True, env=environment)
+    model = measured(entry, folder)
+    facts = {"training": json.loads((model / "measurements.json").read_text())}
+    measurements = json.loads((model / "evaluation" / "evaluation.json").read_text())
+    return facts | ({"metrics": measurements} if entry["data"] in BUILT_IN else measurements)
+
+
 def main() -> None:
     """Runs one entry."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -116,21 +135,27 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--train", action=argparse.BooleanOptionalAction, default=True, help="whether to train first")
     arguments = parser.parse_args()
-    runs = entries()
-    entry = runs[arguments.name]
+    entry = entries()[arguments.name]
     folder = RUNS / entry.get("model_of", arguments.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (DATA / entry["data"] / "train.parquet").is_file():
+    if entry["data"] not in BUILT_IN and not (DATA / entry["data"] / "train.parquet").is_file():
         subprocess.run([sys.executable, HERE / "data.py", entry["data"]], check=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads), "ACCELERATE_USE_CPU": "true"}
-    for step, command in commands(entry, folder).items():
-        if arguments.train or step != "train":
-            subprocess.run([sys.executable, *command], check=True, env=environment)
-    model = measured(entry, folder)
-    facts = {"name": arguments.name, **entry, "threads": arguments.threads, "weights": num_weights(model)}
-    facts["convolution of the floor (GFLOP/s)"] = round(floor_rate(arguments.threads), 1)
-    facts["training"] = json.loads((model / "measurements.json").read_text())
-    facts |= json.loads((model / "evaluation" / "evaluation.json").read_text())
+    options = arguments.train, arguments.threads
+    if "seeds" in entry:
+        runs = {}
+        for seed in entry["seeds"]:
+            seeded = entry | {"options": entry["options"] | {"seed": seed}}
+            runs[seed] = run(seeded, folder / str(seed), *options)
+        facts, model = {"runs": runs}, measured(entry, folder / str(entry["seeds"][0]))
+    else:
+        facts, model = run(entry, folder, *options), measured(entry, folder)
+    facts = {
+        "name": arguments.name,
+        **entry,
+        "threads": arguments.threads,
+        "weights": num_weights(model),
+        "convolution of the floor (GFLOP/s)": round(floor_rate(arguments.threads), 1),
+        **facts,
+    }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{arguments.name}.json").write_text(json.dumps(facts, indent=2) + "\n")
     shutil.copy(model / "evaluation" / "samples.png", RESULTS / f"{arguments.name}.png")

@@ -22,10 +22,10 @@ def test_fourier_features():
     assert fourier_features(sample, 0) is sample
 
 
-@pytest.mark.parametrize("dim, octaves", [(2, 5), (3, 0), (1, 1)])
-def test_shapes(dim, octaves):
-    sample, timestep, latent, noisier = inputs(dim=dim, latent_dim=7)
-    generator = MLPGenerator(data_dim=dim, latent_dim=7, hidden_dim=16, num_layers=2, num_octaves=octaves)
+@pytest.mark.parametrize("dim, octaves, latent_dim", [(2, 5, 7), (3, 0, 7), (1, 1, 0)])
+def test_shapes(dim, octaves, latent_dim):
+    sample, timestep, latent, noisier = inputs(dim=dim, latent_dim=latent_dim)
+    generator = MLPGenerator(data_dim=dim, latent_dim=latent_dim, hidden_dim=16, num_layers=2, num_octaves=octaves)
     output = generator(noisier, timestep, latent)
     assert isinstance(output, GeneratorOutput) and output.sample.shape == sample.shape
     assert torch.equal(generator(noisier, timestep, latent, return_dict=False)[0], output.sample)

@@ -189,6 +189,7 @@ OPTIONS += [
     {"patch_size": 2},
     {"patch_size": 2, "progressive_output": "output_skip"},
     {"patch_size": 4, "progressive_input": "input_skip"},
+    {"latent_dim": 0},
 ]
 
 
@@ -196,7 +197,7 @@ class TestOptions:
     @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
     def test_every_option_runs_and_trains(self, options):
         generator = small_generator(**options)
-        sample, timestep, latent = inputs()
+        sample, timestep, latent = inputs(latent_dim=generator.config.latent_dim)
         labels = torch.tensor([0, 2]) if "num_class_embeds" in options else None
         out = generator(sample, timestep, latent, labels).sample
         assert out.shape == sample.shape

@@ -19,7 +19,7 @@ class MLPGenerator(Network):
 
     Args:
         data_dim (`int`, defaults to 2): Dimension D of the data.
-        latent_dim (`int`, defaults to 2): Width of z.
+        latent_dim (`int`, defaults to 2): Width of z; 0 for a generator without it, an ablation of the paper.
         hidden_dim (`int`, defaults to 128): Width of the hidden layers, at least 4.
         num_layers (`int`, defaults to 3): Number of hidden layers, at least 1.
         num_octaves (`int`, defaults to 5):
@@ -34,6 +34,7 @@ class MLPGenerator(Network):
 
     _no_split_modules = ["ConditionalMLP"]
     _repeated_blocks = ["ConditionalMLP"]
+    _may_be_zero = ("latent_dim", "num_octaves")
 
     @register_to_config
     def __init__(

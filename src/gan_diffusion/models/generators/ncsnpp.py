@@ -57,7 +57,7 @@ class NCSNppGenerator(Network):
             Heights of the levels whose residual blocks are followed by attention; one that no level has is without
             effect, as in the reference. The lowest level always has one attention block. The first level has the
             height of the image divided by `patch_size`.
-        latent_dim (`int`, defaults to 100): Width of z.
+        latent_dim (`int`, defaults to 100): Width of z; 0 for a generator without it, an ablation of the paper.
         latent_embed_dim (`int`, defaults to 256): Width of the style embedding made from z.
         num_latent_layers (`int`, defaults to 4): Linear layers of the mapping network, after its first.
         block_type (`str`, defaults to `"biggan"`):
@@ -95,6 +95,7 @@ class NCSNppGenerator(Network):
     _no_split_modules = ["DownBlock", "MidBlock", "UpBlock"]
     # Residual blocks differ so much in shape that compiling them one by one exceeds the compiler's recompile limit.
     _repeated_blocks = ["AttentionBlock"]
+    _may_be_zero = ("latent_dim",)
 
     @register_to_config
     def __init__(
