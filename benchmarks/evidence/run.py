@@ -70,12 +70,10 @@ def recipe_of(entry: dict[str, Any], folder: Path) -> str:
 
 def commands(entry: dict[str, Any], folder: Path) -> dict[str, list[str]]:
     """What is typed to train and to evaluate."""
-    built_in = entry["data"] in BUILT_IN
-    data, typed = (
-        ["--dataset_name", entry["data"]] if built_in else ["--train_data_dir", str(DATA / entry["data"])],
-        {},
-    )
-    unet, package = [str(HERE / "unet.py")], ["-m", "gan_diffusion"]
+    data = ["--train_data_dir", str(DATA / entry["data"])]
+    if entry["data"] in BUILT_IN:
+        data = ["--dataset_name", entry["data"]]
+    unet, package, typed = [str(HERE / "unet.py")], ["-m", "gan_diffusion"], {}
     if "options" in entry:
         if entry["method"] == "unet":
             train = [*unet, "train", str(folder)]
