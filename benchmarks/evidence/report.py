@@ -53,9 +53,10 @@ TABLES = {
         "model, evaluations, weights (millions), images seen (millions), minutes, Frechet distance, KID x 1000, precision, "
         "recall, coverage, copies, images/s"
     ),
-    "small-data": (
+    **dict.fromkeys(
+        ("small-data", "small-data-long"),
         "model, training images, images seen (millions), minutes, Frechet distance, precision, coverage, "
-        "distance to the nearest, copies"
+        "distance to the nearest, copies",
     ),
     **dict.fromkeys(
         ("ablation-ddgan", "ablation-diffusion-gan", "ablation-spi-gan"),
