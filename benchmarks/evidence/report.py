@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 
 """
-Writes docs/benchmarks.md from benchmarks/evidence/benchmarks.md and the measured numbers. No number is typed by hand.
+Writes the measured numbers into docs/benchmarks.md and the summary of README.md. No number is typed by hand.
 
     python benchmarks/evidence/report.py
 
-In the text, `{{table GROUP}}` becomes a table of all measurements of runs.yaml with this group, `{{grid NAME}}` the
-samples of one, `{{value NAME METRIC}}` one of its measurements, and `{{fact NAME FACT}}` one of its training's facts.
+The text of the page is benchmarks/evidence/benchmarks.md. In it, `{{table GROUP}}` becomes a table of all measurements
+of runs.yaml with this group, `{{grid NAME}}` the samples of one, `{{value NAME METRIC}}` one of its measurements, and
+`{{fact NAME FACT}}` one of its training's facts.
 """
 
 import json
+import math
 import re
 import shutil
 import statistics
@@ -22,7 +24,11 @@ import yaml
 
 
 HERE = Path(__file__).parent
-DOCS = HERE.parents[1] / "docs"
+ROOT = HERE.parents[1]
+DOCS = ROOT / "docs"
+# The summary of README.md: where it begins and ends, and its columns.
+SUMMARY = re.compile(r"(?<=<!-- made by benchmarks/evidence/report.py -->\n).*?(?=<!-- end -->)", re.DOTALL)
+SUMMARY_COLUMNS = "model, evaluations, images seen (millions), minutes, cores, Frechet distance, coverage, images/s"
 # What a column tells of a result, by its heading.
 FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "model": lambda result: result["label"],
@@ -31,6 +37,8 @@ FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "weights (millions)": lambda result: " + ".join(number(count / 1e6) for count in result["weights"].values()),
     "images seen (millions)": lambda result: number(result["training"]["real images seen"] / 1e6),
     "minutes": lambda result: number(result["training"]["training time (minutes, without sampling and saving)"]),
+    # Of "1 x 2 CPU threads".
+    "cores": lambda result: str(math.prod(int(part) for part in re.findall(r"\d+", result["training"]["trained on"]))),
 }
 # The beginning of a metric's name, by the heading of its column.
 METRICS = {
@@ -43,6 +51,8 @@ METRICS = {
     "copies": "share of copies",
     "images/s": "images per second",
     "modes of 25": "modes covered",
+    "modes of 1000": "modes of 1000 (",
+    "KL": "reverse KL of the modes (",
     "high quality (%)": "high-quality samples",
     "reverse KL": "reverse KL",
     "spread of a mode": "spread of the modes",
@@ -50,9 +60,11 @@ METRICS = {
 # Columns of the tables, by group.
 TABLES = {
     "fashion-mnist": (
-        "model, evaluations, weights (millions), images seen (millions), minutes, Frechet distance, KID x 1000, precision, "
-        "recall, coverage, copies, images/s"
+        "model, evaluations, weights (millions), images seen (millions), minutes, cores, Frechet distance, KID x 1000, "
+        "precision, recall, coverage, copies, images/s"
     ),
+    "stackedmnist": "model, evaluations, images seen (millions), minutes, cores, modes of 1000, KL, Frechet distance",
+    "emoji": "model, images seen (millions), minutes, cores, KID x 1000, coverage, distance to the nearest, copies",
     **dict.fromkeys(
         ("small-data", "small-data-long"),
         "model, training images, images seen (millions), minutes, Frechet distance, precision, coverage, "
@@ -112,12 +124,28 @@ def render(text: str, runs: dict[str, dict[str, Any]], results: dict[str, dict[s
     return re.sub(r"\{\{(.*?)\}\}", replace, text)
 
 
-def main() -> None:
-    """Writes the page."""
+def pages() -> dict[Path, str]:
+    """The page and README.md as they should be."""
     runs = yaml.safe_load((HERE / "runs.yaml").read_text())
     files = {name: HERE / "results" / f"{name}.json" for name in runs}
     results = {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
-    (DOCS / "benchmarks.md").write_text(render((HERE / "benchmarks.md").read_text(), runs, results))
+    clothes = {name: result for name, result in results.items() if runs[name]["group"] == "fashion-mnist"}
+    real = next(iter(clothes.values()))
+    perfect = (number(metric(real, name)) for name in ("the same of two halves", "coverage of other real images"))
+    summary = (
+        f"{table(clothes, SUMMARY_COLUMNS.split(', '))}\n| other real images | | | | | {' | '.join(perfect)} | |\n"
+    )
+    readme = ROOT / "README.md"
+    return {
+        DOCS / "benchmarks.md": render((HERE / "benchmarks.md").read_text(), runs, results),
+        readme: SUMMARY.sub(lambda _: summary, readme.read_text()),
+    }
+
+
+def main() -> None:
+    """Writes both."""
+    for file, text in pages().items():
+        file.write_text(text)
 
 
 if __name__ == "__main__":

@@ -85,3 +85,11 @@ def test_tests_that_are_named_exist():
 
 def test_every_recipe_is_listed_in_the_readme():
     assert set(re.findall(r"^\| `([\w-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)) == set(list_recipes())
+
+
+def test_measured_numbers_are_those_of_the_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "evidence")
+    import report
+
+    for page, text in report.pages().items():
+        assert page.read_text() == text, f"{page.name}: run benchmarks/evidence/report.py"

@@ -29,6 +29,8 @@ def minibatch_stddev(sample: Tensor, group_size: int = 4, num_channels: int = 1)
     group = next(size for size in range(min(group_size, batch_size), 0, -1) if batch_size % size == 0)
     stats = sample if sample.dtype == torch.float64 else sample.float()
     stats = stats.reshape(group, batch_size // group, num_channels, channels // num_channels, height, width)
-    stddev = (stats.var(dim=0, correction=0) + 1e-8).sqrt().mean(dim=(2, 3, 4))  # [set, channel]
+    # PyTorch's own variance over the first dimension takes many times longer on the CPU.
+    variance = (stats - stats.mean(dim=0)).square().mean(dim=0)
+    stddev = (variance + 1e-8).sqrt().mean(dim=(2, 3, 4))  # [set, channel]
     stddev = stddev.to(sample.dtype).repeat(group, 1)[:, :, None, None].expand(-1, -1, height, width)
     return torch.cat([sample, stddev], dim=1)
