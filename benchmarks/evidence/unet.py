@@ -7,8 +7,8 @@ The alternative that the methods are compared with: a diffusion model of diffuse
     python benchmarks/evidence/unet.py train FOLDER --train_data_dir DATA --max_train_steps 20000
     python benchmarks/evidence/unet.py evaluate FOLDER --train_data_dir DATA --scheduler ddim --steps 50
 
-The UNet has about as many weights as the generator of `ddgan-fashion-mnist`. As that one, it works on patches of 2x2
-pixels as channels. Its samples are measured as those of the library's own pipelines.
+The UNet has a quarter more weights than the generator of `ddgan-fashion-mnist`. As that one, it works on patches of
+2x2 pixels as channels. Its samples are measured as those of the library's own pipelines.
 """
 
 import argparse
