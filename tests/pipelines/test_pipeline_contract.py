@@ -6,6 +6,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -193,8 +194,10 @@ def test_from_pipe_shares_the_components(pipeline):
     assert torch.equal(draw(other), draw(pipeline))
 
 
-def test_custom_pipelines_in_fresh_processes_are_the_installed_classes(tmp_path):
+def test_custom_pipelines_in_fresh_processes_are_the_installed_classes(tmp_path, request):
     """In a process of each method, which is forked from one that has imported diffusers after the package."""
+    request.addfinalizer(partial(torch.set_num_threads, torch.get_num_threads()))
+    torch.set_num_threads(1)  # As in those processes: the last bits depend on it.
     expected = {}
     for method in MAKERS:
         recipe = Recipe.load(f"{method}-digits")
