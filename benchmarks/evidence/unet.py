@@ -8,7 +8,7 @@ The alternative that the methods are compared with: a diffusion model of diffuse
     python benchmarks/evidence/unet.py evaluate FOLDER --train_data_dir DATA --scheduler ddim --steps 50
 
 The UNet has a quarter more weights than the generator of `ddgan-fashion-mnist`. As that one, it works on patches of
-2x2 pixels as channels. Its samples are measured as those of the library's own pipelines.
+2x2 pixels as channels, and is told the class. Its samples are measured as those of the library's own pipelines.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from diffusers.training_utils import EMAModel
 from tqdm.auto import tqdm
 
 from gan_diffusion.data.arguments import DataArguments
+from gan_diffusion.data.batch import Samples
 from gan_diffusion.data.loader import EndlessBatches
 from gan_diffusion.data.sources import load_samples
 from gan_diffusion.evaluation import evaluate
@@ -32,7 +33,7 @@ from gan_diffusion.metrics.features import load_features
 
 
 SHAPE = (1, 32, 32)
-PATCH_SIZE = 2
+PATCH_SIZE, NUM_CLASSES = 2, 10
 
 
 class UNetPipeline:
@@ -50,13 +51,13 @@ class UNetPipeline:
         """Nothing: there is no progress bar."""
 
     @torch.no_grad()
-    def __call__(self, count: int, generator: torch.Generator, output_type: str):
+    def __call__(self, count: int, class_labels: torch.Tensor, generator: torch.Generator, output_type: str):
         """`count` images in [0, 1] as `.images`."""
         self.scheduler.set_timesteps(self.num_timesteps)
         sample = F.pixel_unshuffle(torch.randn(count, *SHAPE, generator=generator), PATCH_SIZE)
         with torch.autocast("cpu", torch.bfloat16):
             for t in self.scheduler.timesteps:
-                noise = self.unet(sample, t).sample.float()
+                noise = self.unet(sample, t, class_labels).sample.float()
                 sample = self.scheduler.step(noise, t, sample, generator=generator).prev_sample
         return argparse.Namespace(images=(F.pixel_shuffle(sample, PATCH_SIZE).clamp(-1, 1) + 1) / 2)
 
@@ -65,6 +66,7 @@ def make_unet() -> UNet2DModel:
     """The network."""
     return UNet2DModel(
         sample_size=32 // PATCH_SIZE,
+        num_class_embeds=NUM_CLASSES,
         in_channels=PATCH_SIZE**2,
         out_channels=PATCH_SIZE**2,
         block_out_channels=(64, 64),
@@ -76,11 +78,16 @@ def make_unet() -> UNet2DModel:
     )
 
 
+def load_labelled(data: str) -> Samples:
+    """The images with their classes."""
+    return load_samples(DataArguments(train_data_dir=data, resize_mode="pad", class_conditional=True), SHAPE)
+
+
 def train(folder: Path, data: str, max_train_steps: int, batch_size: int = 64) -> None:
     """Trains with the loss of DDPM (arXiv 2006.11239, equation 14), and saves the averaged weights."""
     torch.manual_seed(0)
-    samples = load_samples(DataArguments(train_data_dir=data, resize_mode="pad"), SHAPE)
-    batches = EndlessBatches(samples, batch_size, seed=0)
+    samples = load_labelled(data)
+    batches = EndlessBatches(samples, batch_size, seed=0, class_conditional=True)
     unet, scheduler = make_unet(), DDPMScheduler()
     optimizer = torch.optim.Adam(unet.parameters(), 5e-4, fused=True)
     rate = get_cosine_schedule_with_warmup(optimizer, 500, max_train_steps)
@@ -89,7 +96,7 @@ def train(folder: Path, data: str, max_train_steps: int, batch_size: int = 64) -
         real = F.pixel_unshuffle(batch.samples.float() / 127.5 - 1, PATCH_SIZE)
         noise, t = torch.randn_like(real), torch.randint(scheduler.config.num_train_timesteps, (len(real),))
         with torch.autocast("cpu", torch.bfloat16):
-            predicted = unet(scheduler.add_noise(real, noise, t), t).sample
+            predicted = unet(scheduler.add_noise(real, noise, t), t, batch.condition["class_labels"]).sample
         F.mse_loss(predicted.float(), noise).backward()
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
@@ -111,10 +118,11 @@ def train(folder: Path, data: str, max_train_steps: int, batch_size: int = 64) -
 
 def measure(folder: Path, data: str, features: str, num_samples: int, scheduler: str, steps: int) -> None:
     """Writes evaluation.json and samples.png as `gan-diffusion evaluate` does."""
-    samples = load_samples(DataArguments(train_data_dir=data, resize_mode="pad"), SHAPE)
-    samplers = {"ddpm": DDPMScheduler, "ddim": DDIMScheduler}
+    samples = load_labelled(data)
+    # DDIM clips the predicted image and keeps the predicted noise, which then no longer belong together.
+    samplers = {"ddpm": DDPMScheduler(), "ddim": DDIMScheduler(clip_sample=False)}
     unet = UNet2DModel.from_pretrained(folder / "unet").eval()
-    result = evaluate(UNetPipeline(unet, samplers[scheduler](), steps), samples, load_features(features), num_samples)
+    result = evaluate(UNetPipeline(unet, samplers[scheduler], steps), samples, load_features(features), num_samples)
     target = folder / "evaluation"
     target.mkdir(exist_ok=True)
     (target / "evaluation.json").write_text(json.dumps(result.to_dict(), indent=2) + "\n")
