@@ -118,9 +118,10 @@ def draw_trilemma(results: dict[str, dict[str, Any]]) -> Figure:
         for axis, column in zip(axes, ("Frechet distance", "coverage"), strict=True):
             label = f"{result['label']}, {cell(result, 'evaluations')} evaluations".replace(", 1 evaluations", "")
             axis.scatter(speed, metric(result, METRICS[column]), 70, marker=MARKERS[position], label=label)
-            axis.set(xscale="log", xlabel="images per second", ylabel=column, ylim=0)
-    axes[0].set_title("lower is better")
-    axes[1].set_title("higher is better")
+            axis.set(xscale="log", xlabel="images per second", ylabel=column)
+    # Not before all points are drawn: it ends the automatic scale.
+    axes[0].set(ylim=0, title="lower is better")
+    axes[1].set(ylim=0, title="higher is better")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize="small", frameon=False)
     return figure
 
@@ -135,7 +136,7 @@ def draw_modes(results: dict[str, dict[str, Any]]) -> Figure:
             axis.plot(seen, [each["metrics"][name] for each in result["curve"]], marker="o", label=result["label"])
             axis.set(xlabel="images seen (millions)")
     axes[0].set(ylabel="modes of 1000 in 5000 samples", ylim=0)
-    axes[1].set(ylabel="reverse KL of 5000 samples", yscale="log")
+    axes[1].set(ylabel="reverse KL of 5000 samples", ylim=0)
     axes[1].legend(frameon=False)
     return figure
 
