@@ -89,9 +89,10 @@ def test_all_classes_are_drawn_in_turn_where_none_is_named(sample):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("method", MAKERS)
 def test_precision_is_that_of_the_option(sample, method, dtype):
-    full, _ = sample(method, "--num_images", 1)
-    half, _ = sample(method, "--num_images", 1, "--dtype", dtype, output="half")
-    difference = np.abs(full["00000.png"].astype(int) - half["00000.png"])
+    # Many, because the 64 pixels of one image may all be rounded to the same.
+    full, _ = sample(method, "--num_images", 32)
+    half, _ = sample(method, "--num_images", 32, "--dtype", dtype, output="half")
+    difference = np.abs(np.array(numbered(full)) - np.array(numbered(half)))
     assert 0 < difference.max() and difference.mean() < 16
 
 
