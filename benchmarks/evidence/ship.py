@@ -6,7 +6,8 @@ Puts the model of a finished run into the package, with 16-bit weights and its c
 
     python benchmarks/evidence/ship.py NAME
 
-NAME is an entry of benchmarks/evidence/runs.yaml that has been run by benchmarks/evidence/run.py.
+NAME is an entry of benchmarks/evidence/runs.yaml that has been run by benchmarks/evidence/run.py. The model takes the
+place and the name of its recipe's.
 """
 
 import argparse
@@ -31,7 +32,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name")
     name = parser.parse_args().name
-    result, folder = json.loads((HERE / "results" / f"{name}.json").read_text()), TARGET / name
+    result = json.loads((HERE / "results" / f"{name}.json").read_text())
+    folder = TARGET / result["recipe"]
     data, origin = DATA[result["data"]]
     run = Path("runs/evidence") / name / ("best" if result.get("measure") == "best" else "")
     shutil.rmtree(folder, ignore_errors=True)
@@ -56,7 +58,7 @@ def main() -> None:
         "samples of its author's own": data,
         "- Licence of the data: not known to this card": f"- The data: {origin}",
         f"import {pipeline}\n": f"import {pipeline}\nfrom gan_diffusion.pipelines import shipped_model\n",
-        '"path/or/hub-name"': f'shipped_model("{name}")',
+        '"path/or/hub-name"': f'shipped_model("{folder.name}")',
         " The options of this run are in `training.yaml`: a copy of this repository is a recipe too.": "",
         "Whoever publishes the weights states their licence, which depends on the training data.": "So are these weights.",
     }
