@@ -37,7 +37,7 @@ SMALL = {
     for method in ("ddgan", "diffusion-gan", "spi-gan")
     for data in ("digits", "fashion-mnist", "gaussians-25")
 }
-SMALL |= {"ddgan-stackedmnist-small", "diffusion-projected-fashion-mnist", "diffusion-projected-emoji"}
+SMALL |= {"ddgan-stackedmnist-small", "diffusion-projected-fashion-mnist", "ddgan-emoji"}
 SMALL |= {f"diffusion-{method}-elpv" for method in ("gan", "insgen", "projected")}
 NETWORKS = ("generator", "discriminator")
 

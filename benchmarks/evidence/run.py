@@ -80,6 +80,9 @@ def commands(entry: dict[str, Any], folder: Path) -> dict[str, list[str]]:
         else:
             train = [*package, "train", entry["method"], "--recipe", recipe_of(entry, folder)]
             train += ["--output_dir", str(folder)]
+            if "processes" in entry:
+                together = ["--standalone", "--nproc_per_node", str(entry["processes"])]
+                train = ["-m", "torch.distributed.run", *together, *train]
         typed["train"] = [*train, *data, *as_options(entry["options"])]
     model = str(measured(entry, folder))
     if "evaluate_with" in entry:
@@ -116,9 +119,10 @@ def floor_rate(threads: int) -> float:
 def run(entry: dict[str, Any], folder: Path, train: bool, threads: int) -> dict[str, Any]:
     """Trains and evaluates once. Returns what was measured, and how it came about in training."""
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "ACCELERATE_USE_CPU": "true"}
     for step, command in commands(entry, folder).items():
         if train or step != "train":
+            each = threads // entry.get("processes", 1) if step == "train" else threads
+            environment = {**os.environ, "OMP_NUM_THREADS": str(each), "ACCELERATE_USE_CPU": "true"}
             subprocess.run([sys.executable, *command], check=True, env=environment)
     model = measured(entry, folder)
     facts = {"training": json.loads((model / "measurements.json").read_text())}
