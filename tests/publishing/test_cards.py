@@ -38,8 +38,13 @@ def record_of(recipe: Recipe, /, **changes) -> dict:
         "data": {"name": None, "num_samples": 1234, "class_names": None, "sizes": "from 200x180 to 4000x3000 pixels"},
         "options": {"r1_gamma": {"value": 0.5, "origin": "typed", "instead_of": 0.02},
                     "seed": {"value": 1024, "origin": "default"}},
-        "starts": [{"from_step": 0, "versions": {"gan_diffusion": "9.8.7"}}],
+        "starts": [start_of()],
     } | changes  # fmt: skip
+
+
+def start_of(processes: int = 1, device: str = "cpu") -> dict:
+    """The first start of a run."""
+    return {"from_step": 0, "versions": {"gan_diffusion": "9.8.7"}, "processes": processes, "device": device}
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -135,11 +140,25 @@ def test_what_it_was_fine_tuned_from(name):
     assert f"Fine-tuned from {expected}." in card.text
 
 
+@pytest.mark.parametrize(
+    ("processes", "device", "launcher"),
+    [
+        (1, "cpu", "accelerate launch"),
+        (1, "cuda", "accelerate launch"),
+        (2, "cpu", "torchrun --nproc_per_node 2"),
+        (4, "cuda", "accelerate launch --multi_gpu --num_processes 4"),
+    ],
+)
+def test_the_command_starts_as_many_processes_as_the_run_had(processes, device, launcher):
+    recipe = Recipe.load("ddgan-digits")
+    text = card_of(recipe, record=record_of(recipe, starts=[start_of(processes, device)])).text
+    assert f"\n{launcher} -m gan_diffusion train ddgan --recipe ddgan-digits " in text
+
+
 def test_changes_on_the_way_are_told_without_local_ones():
     recipe = Recipe.load("ddgan-digits")
-    first = {"from_step": 0, "versions": {"gan_diffusion": "1"}}
     later = {"from_step": 300, "changed": {"max_train_steps": {}, "train_data_dir": {"before": "/home/me"}}}
-    card = card_of(recipe, {"max_train_steps": 9}, record_of(recipe, starts=[first, later, {"from_step": 400}]))
+    card = card_of(recipe, {"max_train_steps": 9}, record_of(recipe, starts=[start_of(), later, {"from_step": 400}]))
     assert "From step 300 on, the run had other values of max_train_steps than before." in card.text
     assert "/home/me" not in card.content and "step 400" not in card.text
 

@@ -9,16 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import forked_scripts
 import psutil
 import pytest
+import torch
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import LoggerType
 from training_runs import ROOT, command, last_state, make_recipe
 
 from gan_diffusion.data.loader import STOP_SIGNALS
+from gan_diffusion.processes import check_processes
 from gan_diffusion.training.accelerator import _check_launcher, _check_tracker
 from gan_diffusion.training.run_folder import logged_output, run_folder
 from gan_diffusion.training.signals import stop_request
@@ -211,12 +214,32 @@ def test_the_address_of_a_cluster_is_left_alone(monkeypatch):
     _check_launcher()
 
 
-def start_two(recipe: Path, output_dir: Path, *options: str) -> subprocess.Popen:
+def start_two(
+    recipe: Path, output_dir: Path, *options: str, environment: dict[str, str] = ENVIRONMENT
+) -> subprocess.Popen:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     return subprocess.Popen(
-        [*launch, *command(recipe, output_dir, *LONG, *options)[1:]], env=ENVIRONMENT,
+        [*launch, *command(recipe, output_dir, *LONG, *options)[1:]], env=environment,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+@pytest.mark.skipif(torch.accelerator.is_available(), reason="its processes would be those of the devices")
+@pytest.mark.parametrize("told", [{}, {"ACCELERATE_USE_CPU": "false"}])
+def test_processes_on_cpus_work_together_without_being_told(recipe, tmp_path, told):
+    environment = {name: value for name, value in ENVIRONMENT.items() if name != "ACCELERATE_USE_CPU"} | told
+    launcher = start_two(recipe, tmp_path, "--max_train_steps", "1", environment=environment)
+    assert launcher.wait(120) == 0
+    assert "Training on 2 x 1 CPU threads" in (tmp_path / "run.log").read_text()
+
+
+@pytest.mark.parametrize(("started", "known", "refused"), [("2", 1, True), ("2", 2, False), ("1", 1, False)])
+def test_processes_that_do_not_know_of_each_other_are_refused(monkeypatch, started, known, refused):
+    monkeypatch.setenv("WORLD_SIZE", started)
+    check_processes(known)  # Some clusters set it for every command.
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    with pytest.raises(ValueError, match="started 2 processes, but .* only 1") if refused else nullcontext():
+        check_processes(known)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has gone")

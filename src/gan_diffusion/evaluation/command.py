@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from accelerate.utils import parse_flag_from_env
 from huggingface_hub import EvalResult
 from huggingface_hub.constants import HF_HOME
 
@@ -24,6 +23,7 @@ from ..data.sources import load_samples
 from ..metrics.features import load_features
 from ..options import OptionParser
 from ..pipelines import load_pipeline
+from ..processes import check_processes, uses_cpus
 from ..publishing import find_revision, push_measurements, record_measurements
 from ..storage.writing import write_text
 from .arguments import EvaluationArguments
@@ -74,9 +74,9 @@ def run_evaluation(argv: Sequence[str] | None = None, prog: str | None = None) -
     parser.add_argument("pipeline", help="Folder or Hub name of a saved pipeline.")
     given = vars(parser.parse_args(argv))
     source = given.pop("pipeline")
-    # Without being told, accelerate starts no process group on a CPU, and each process would measure alone.
-    state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available())
+    state = PartialState(cpu=uses_cpus())
     try:
+        check_processes(state.num_processes)
         options, data_options = parser.parse_dict(given)
         return _run(source, options, data_options)
     except (OSError, ValueError) as error:

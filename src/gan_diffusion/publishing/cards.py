@@ -290,7 +290,7 @@ def _training(method: Method, recipe: Recipe, training: Mapping[str, Any], recor
     parts = [
         f"Trained by gan_diffusion {first['versions']['gan_diffusion']} with {origin}. A recipe gives the settings; its "
         f"data and scores are not those of this model. {again}",
-        _command(record["command"]),
+        _command(record["command"], first["processes"], first["device"]),
     ]
     rows = [
         f"| {name} | {entry['value']} | {entry['instead_of']} |"
@@ -312,8 +312,16 @@ def _training(method: Method, recipe: Recipe, training: Mapping[str, Any], recor
     return "\n\n".join(parts)
 
 
-def _command(words: str) -> str:
-    return f"```bash\naccelerate launch -m gan_diffusion train {words}\n```"
+def _command(words: str, processes: int = 1, device: str = "cuda") -> str:
+    """A training that is typed; the batch size is that of one process, so their number matters."""
+    launcher = "accelerate launch"
+    if processes > 1:  # `accelerate launch` starts one process on CPUs, whatever it is told.
+        launcher = (
+            f"torchrun --nproc_per_node {processes}"
+            if device == "cpu"
+            else f"{launcher} --multi_gpu --num_processes {processes}"
+        )
+    return f"```bash\n{launcher} -m gan_diffusion train {words}\n```"
 
 
 def _code(text: str) -> str:

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, ProjectConfiguration
 
+from ..processes import check_processes, uses_cpus
 from .arguments import TrainingArguments
 
 
@@ -28,7 +29,7 @@ def make_accelerator(arguments: TrainingArguments) -> Accelerator:
 
     Raises:
         ValueError: If the tracker is unknown or not installed, or the launcher started another number of processes
-            than it was told.
+            than it was told, or processes that cannot work together.
     """
     run = arguments.run
     output_dir = Path(run.output_dir)
@@ -39,7 +40,8 @@ def make_accelerator(arguments: TrainingArguments) -> Accelerator:
     # `torch.distributed.nn.functional` takes the process group of its import as a default argument and never lets go
     # of it. It is imported above, before there is a group, so that the group and its threads can end with the
     # training.
-    return Accelerator(
+    accelerator = Accelerator(
+        cpu=uses_cpus(),
         mixed_precision=arguments.optimization.mixed_precision,
         log_with=None if run.report_to == "none" else run.report_to,
         project_config=ProjectConfiguration(
@@ -51,6 +53,8 @@ def make_accelerator(arguments: TrainingArguments) -> Accelerator:
             InitProcessGroupKwargs(timeout=timedelta(seconds=run.distributed_timeout)),
         ],
     )
+    check_processes(accelerator.num_processes)
+    return accelerator
 
 
 def device_name(accelerator: Accelerator) -> str:
@@ -91,5 +95,5 @@ def _check_launcher() -> None:
     if alone and launched and os.environ.get("MASTER_ADDR") == "127.0.0.1":
         raise ValueError(
             "`accelerate launch --num_processes` must be 1 on CPUs, where it starts one process whatever it is told, got "
-            "more. Start several by `torchrun --nproc_per_node 2 SCRIPT ...` with ACCELERATE_USE_CPU=true in the environment."
+            "more. Start several by `torchrun --nproc_per_node 2 SCRIPT ...`."
         )
