@@ -29,6 +29,7 @@ FLOORS = (
         "storage": set(),
         "configs": {"storage"},
         "environment": set(),
+        "processes": set(),
     },
     {
         "schedulers": {"kernels", "storage", "configs"},
@@ -46,6 +47,7 @@ FLOORS = (
         "training": {
             "registry",
             "options",
+            "processes",
             "storage",
             "schedulers",
             "models",
@@ -55,7 +57,7 @@ FLOORS = (
             "publishing",
             "evaluation",
         },  # fmt: skip
-        "evaluation": {"options", "storage", "data", "metrics", "pipelines", "publishing"},
+        "evaluation": {"options", "processes", "storage", "data", "metrics", "pipelines", "publishing"},
         "conversion": {"schedulers", "models", "pipelines", "recipes", "publishing"},
     },
     {"cli": {"environment", "pipelines", "publishing", "demo", "training", "evaluation", "conversion"}},

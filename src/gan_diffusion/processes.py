@@ -31,6 +31,7 @@ def check_processes(num_processes: int) -> None:
     started = int(os.environ.get("WORLD_SIZE", 1))
     if "LOCAL_RANK" in os.environ and started != num_processes:
         raise ValueError(
-            f"The launcher started {started} processes, but accelerate can join only {num_processes} on this device. "
-            "Start one process, or give ACCELERATE_USE_CPU=true in the environment to compute on CPUs."
+            f"The number of processes must be {num_processes} on this device, where accelerate cannot join more, got "
+            f"{started} from the launcher. Give it `--nproc_per_node {num_processes}`, or compute on CPUs with "
+            "`ACCELERATE_USE_CPU=true` in the environment."
         )
