@@ -95,5 +95,6 @@ def _check_launcher() -> None:
     if alone and launched and os.environ.get("MASTER_ADDR") == "127.0.0.1":
         raise ValueError(
             "`accelerate launch --num_processes` must be 1 on CPUs, where it starts one process whatever it is told, got "
-            "more. Start several by `torchrun --nproc_per_node 2 SCRIPT ...`."
+            "more. Start several by `torchrun --nproc_per_node 2 SCRIPT ...`, where there are GPUs with "
+            "ACCELERATE_USE_CPU=true in the environment."
         )
